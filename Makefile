@@ -1,0 +1,68 @@
+# Everything a person types. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$name" && break; done)
+UV := .uv/bin/uv
+BIN := .venv/bin
+# models are compiled against an empty warehouse in memory: a night may run meanwhile
+SQLFLUFF := CROSSREC_DBT_WAREHOUSE=:memory: DBT_TARGET_PATH=var/lint/target DBT_LOG_PATH=var/lint/logs $(BIN)/sqlfluff
+# bytecode written once here saves every later process seconds; some machines forbid it by default
+export PYTHONDONTWRITEBYTECODE :=
+export UV_COMPILE_BYTECODE := 1
+export UV_NO_PROGRESS := $(CI)
+
+help: ## List every target
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+nightly: setup ## Run one whole night on the demo platforms; DATE=2000-12-15 chooses the night
+	@$(BIN)/crossrec nightly $(if $(DATE),--date $(DATE))
+
+test: setup ## Run all tests
+	@$(BIN)/python -m pytest
+
+lint: setup ## Run every linter: ruff, mypy, import-linter, sqlfluff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(SQLFLUFF) lint -q dbt_project
+
+format: setup ## Let ruff and sqlfluff mend what they can
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(SQLFLUFF) fix -q dbt_project
+
+up: setup ## Run Airflow's scheduler and UI and MLflow's UI until Ctrl-C
+	@$(BIN)/crossrec up
+
+doctor: setup ## Check the installation and every connection
+	@$(BIN)/crossrec doctor
+
+bench: setup ## Measure a first and a second night and the model; writes docs/benchmarks
+	@$(BIN)/python -m tests.bench
+
+docs: setup ## Generate docs/settings.md and docs/benchmarks.md
+	@$(BIN)/crossrec settings > docs/settings.md
+	@$(BIN)/python -m tests.bench --render
+
+lock: $(UV) ## Resolve requirements.lock again from pyproject.toml
+	@$(UV) pip compile pyproject.toml --group demo --group dev --all-extras --universal --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --upgrade -q -o requirements.lock
+
+clean: ## Remove everything a night made (var/); the environment stays
+	rm -rf var
+
+setup: .venv/.ready ## Install uv and the locked environment into this folder
+
+.venv/.ready: requirements.lock pyproject.toml | $(UV)
+	@echo "installing the locked environment (about a minute the first time)"
+	@test -x $(BIN)/python || $(UV) venv -q --python "$(PYTHON)" .venv
+	@$(UV) pip sync -q requirements.lock
+	@$(UV) pip install -q --no-deps --no-build-isolation-package crossrec -e . || $(UV) pip install -q --no-deps -e .
+	@touch $@
+
+$(UV):
+	@test -n "$(PYTHON)" || { echo "crossrec needs Python 3.11, 3.12 or 3.13. Received: $$(python3 --version 2>&1 || echo none)."; \
+		echo "Install one of them, or name it: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	@"$(PYTHON)" -m venv .uv >/dev/null || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; rm -rf .uv; exit 1; }
+	@.uv/bin/pip install -q --disable-pip-version-check uv==0.13.9
+
+.PHONY: help nightly test lint format up doctor bench docs lock clean setup

@@ -1,0 +1,168 @@
+"""
+### The night
+
+Brings in what the platforms' warehouses have new, merges it, links accounts to people, trains and compares rankers, scores,
+and writes each platform its own ranked lists. A gate that does not hold stops the night; **what was published before stays up**.
+
+| param | meaning |
+|---|---|
+| logical date | the night's cut `as_of`: everything known before its 00:00 UTC, nothing later |
+
+**When it is red:** open the red task's log; its last lines say which platform, table or check it is, what was received and
+what to do. Then clear that task: every task may run again, and changes nothing the second time. The runbook has the longer
+stories (`docs/runbook.md`).
+"""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import dag, task
+
+from dags.assets import ranker, recommendations
+
+AS_OF = "{{ (logical_date or dag_run.run_after).strftime('%Y-%m-%d') }}"
+RUN_ID = "{{ run_id }}"
+WAREHOUSE = {"pool": "warehouse"}  # one slot: DuckDB takes one writer, and no reader beside it
+
+
+def night(as_of: str, run: str):
+    from datetime import date
+
+    from dags.steps.night import Night
+
+    return Night(date.fromisoformat(as_of), run)
+
+
+@dag(
+    schedule="0 2 * * *",
+    start_date=datetime(2000, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    doc_md=__doc__,
+    tags=["crossrec"],
+    default_args={"retries": 0, "execution_timeout": timedelta(hours=2)},
+)
+def nightly():
+    @task
+    def open_night(as_of: str, run: str) -> list[str]:
+        from dags.steps.open_night import open_night
+
+        return open_night(night(as_of, run))
+
+    @task(map_index_template="{{ task.op_kwargs['platform'] }}", retries=2, retry_delay=timedelta(seconds=10))
+    def extract(platform: str, as_of: str, run: str) -> None:
+        from dags.steps.extract import extract
+
+        extract(night(as_of, run), platform)
+
+    @task(map_index_template="{{ task.op_kwargs['platform'] }}")
+    def check_sources(platform: str, as_of: str, run: str) -> None:
+        from dags.steps.check_sources import check_sources
+
+        check_sources(night(as_of, run), platform)
+
+    @task(**WAREHOUSE)
+    def prepare(as_of: str, run: str) -> None:
+        from dags.steps.build import build_prepared
+
+        build_prepared(night(as_of, run))
+
+    @task
+    def check_reconciliation(as_of: str, run: str) -> None:
+        from dags.steps.check_reconciliation import check_reconciliation
+
+        check_reconciliation(night(as_of, run))
+
+    @task
+    def link_people(as_of: str, run: str) -> None:
+        from dags.steps.link import link_people
+
+        link_people(night(as_of, run))
+
+    @task
+    def link_products(as_of: str, run: str) -> None:
+        from dags.steps.link import link_products
+
+        link_products(night(as_of, run))
+
+    @task(**WAREHOUSE)
+    def build_marts(as_of: str, run: str) -> None:
+        from dags.steps.build import build_marts
+
+        build_marts(night(as_of, run))
+
+    @task
+    def check_training_data(as_of: str, run: str) -> None:
+        from dags.steps.check_training_data import check_training_data
+
+        check_training_data(night(as_of, run))
+
+    @task(outlets=[ranker])
+    def train(as_of: str, run: str) -> None:
+        from dags.steps.train import train
+
+        train(night(as_of, run))
+
+    @task
+    def evaluate(as_of: str, run: str) -> None:
+        from dags.steps.evaluate import evaluate
+
+        evaluate(night(as_of, run))
+
+    @task
+    def shards(as_of: str, run: str) -> list[int]:
+        return list(range(night(as_of, run).settings.scoring_shards))
+
+    @task(map_index_template="shard {{ task.op_kwargs['shard'] }}")
+    def score(shard: int, as_of: str, run: str) -> None:
+        from dags.steps.score import score
+
+        score(night(as_of, run), shard)
+
+    @task
+    def assemble_lists(as_of: str, run: str) -> None:
+        from dags.steps.score import assemble_lists
+
+        assemble_lists(night(as_of, run))
+
+    @task
+    def check_recommendations(as_of: str, run: str) -> None:
+        from dags.steps.check_recommendations import check_recommendations
+
+        check_recommendations(night(as_of, run))
+
+    @task(outlets=[recommendations])
+    def publish(as_of: str, run: str) -> None:
+        from dags.steps.publish import publish
+
+        publish(night(as_of, run))
+
+    @task(map_index_template="{{ task.op_kwargs['platform'] }}", retries=2, retry_delay=timedelta(seconds=10))
+    def write_back(platform: str, as_of: str, run: str) -> None:
+        from dags.steps.publish import write_back
+
+        write_back(night(as_of, run), platform)
+
+    @task
+    def report(as_of: str, run: str) -> None:
+        from dags.steps.report import report
+
+        report(night(as_of, run))
+
+    when = {"as_of": AS_OF, "run": RUN_ID}
+    platforms = open_night(**when)
+    loaded = extract.partial(**when).expand(platform=platforms)
+    sources_hold = check_sources.partial(**when).expand(platform=platforms)
+    prepared = prepare(**when)
+    linked = [link_people(**when), link_products(**when)]
+    marts = build_marts(**when)
+    evaluated = evaluate(**when)
+    scored = score.partial(**when).expand(shard=shards(**when))
+    published = publish(**when)
+    written = write_back.partial(**when).expand(platform=platforms)
+
+    loaded >> sources_hold >> prepared >> check_reconciliation(**when) >> linked >> marts
+    marts >> check_training_data(**when) >> train(**when) >> evaluated >> scored
+    scored >> assemble_lists(**when) >> check_recommendations(**when) >> published >> written >> report(**when)
+
+
+nightly()

@@ -1,0 +1,74 @@
+"""Run the DAG `nightly` for one night in this process, with progress written line by line for `crossrec nightly`.
+
+Started by the command line as `python -m dags.run AS_OF PROGRESS_FILE`, in the environment of `airflow_environment`.
+"""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from airflow.listeners import hookimpl
+
+
+class Progress(logging.Handler):
+    """Writes what tasks and steps say to a file: a kind, a tab, a line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(logging.INFO)
+        self.file = path.open("a", buffering=1)
+        self.started: dict[str, datetime] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith("warning: "):
+            self.write("warning", text.removeprefix("warning: "))
+        else:
+            self.write("info", text)
+
+    def write(self, kind: str, text: str) -> None:
+        for line in text.splitlines():
+            self.file.write(f"{kind}\t{line}\n")
+
+    @hookimpl
+    def on_task_instance_running(self, previous_state: Any, task_instance: Any) -> None:
+        name = _name(task_instance)
+        self.started[name] = datetime.now(UTC)
+        self.write("task", name)
+
+    @hookimpl
+    def on_task_instance_success(self, previous_state: Any, task_instance: Any) -> None:
+        name = _name(task_instance)
+        self.write("done", f"{name}  {(datetime.now(UTC) - self.started[name]).total_seconds():.1f} s")
+
+    @hookimpl
+    def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:
+        self.write("failed", _name(task_instance))
+        self.write("error", str(error))
+
+
+def _name(task_instance: Any) -> str:
+    index = getattr(task_instance, "map_index", -1)
+    return task_instance.task_id if index < 0 else f"{task_instance.task_id}[{index}]"
+
+
+def run(as_of: str, progress_file: str) -> bool:
+    """True if the night is green."""
+    progress = Progress(Path(progress_file))
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.listeners.listener import get_listener_manager
+
+    logger = logging.getLogger("crossrec")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(progress)
+    get_listener_manager().add_listener(progress)
+    bag = DagBag(Path(__file__).parent)
+    if bag.import_errors:
+        raise RuntimeError(f"the DAGs do not import: {bag.import_errors}")
+    dag_run = bag.dags["nightly"].test(logical_date=datetime.fromisoformat(as_of).replace(tzinfo=UTC))
+    return dag_run.state == "success"
+
+
+if __name__ == "__main__":
+    sys.exit(0 if run(sys.argv[1], sys.argv[2]) else 1)

@@ -1,0 +1,71 @@
+"""Step 10: gate `recommendations`, on the very lists that would be published, platform by platform."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dags.steps.night import Night
+from dags.steps.publish import current_publication, published_lists
+from expectations.gate import GateStopped, run_gate
+from expectations.recommendations import frame, suite
+from infra.warehouse import connect
+
+
+def check_recommendations(night: Night) -> None:
+    """Complete, well-formed lists for every active account, and nothing in them that must not be shown.
+
+    Raises:
+        GateStopped: names each platform and check that does not hold.
+    """
+    settings = night.settings
+    lists = night.read_table(night.key("lists.parquet"))
+    with connect(settings) as warehouse:
+        warehouse.register("lists", lists)
+        flagged = warehouse.execute(FLAGGED, {"as_of": night.as_of}).to_arrow_table()
+        accounts = warehouse.execute(
+            "select platform, account_id from marts.person_accounts where created_at < $as_of", {"as_of": night.as_of}
+        ).to_arrow_table()
+        available = warehouse.execute(
+            "select platform, count(*) from marts.product_items where is_available and created_at < $as_of group by all",
+            {"as_of": night.as_of},
+        ).fetchall()
+    publication, _ = current_publication(night.lake)
+    previous = published_lists(night.lake, publication) if publication else None
+    offered = dict(available)
+    results = []
+    for platform in night.platforms:
+        active = _of(accounts, platform)
+        if not active.num_rows:
+            night.say(f"warning: {platform} has no active account, and so nobody to recommend to")
+            continue
+        rows = frame(
+            _of(flagged, platform),
+            active_accounts=active["account_id"],
+            available_items=offered.get(platform, 0),
+            previous=_of(previous, platform) if previous is not None else None,
+        )
+        rules = suite(list_size=settings.list_size, max_per_category=settings.max_per_category)
+        results.append(run_gate("recommendations", rules, rows, as_of=night.as_of, platform=platform))
+        night.record(f"gate-recommendations-{platform}", results[-1].model_dump(mode="json"))
+        night.say(f"gate recommendations, {platform}: {results[-1].verdict}")
+    if stopped := [result for result in results if result.verdict == "stop"]:
+        raise GateStopped(*stopped)
+
+
+def _of(table: pa.Table, platform: str) -> pa.Table:
+    return table.filter(pc.equal(table["platform"], platform))
+
+
+FLAGGED = """
+with taken as (
+    select distinct person_id, product_id from marts.interactions where occurred_at < $as_of
+)
+select
+    lists.*,
+    taken.person_id is not null as is_consumed,
+    coalesce(items.is_available, false) as is_available,
+    items.item_id is not null as in_catalogue
+from lists
+left join taken on lists.person_id = taken.person_id and lists.product_id = taken.product_id
+left join marts.product_items as items on lists.platform = items.platform and lists.item_id = items.item_id
+order by lists.platform, lists.account_id, lists.rank
+"""

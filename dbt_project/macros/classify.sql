@@ -1,0 +1,99 @@
+{#-
+  Every raw row leaves staging as exactly one of staged, duplicate or quarantined: rows are classified, never filtered.
+  `rows` is the mapped CTE, `key` the contract's key columns, `columns` all contract columns,
+  `reasons` a list of (condition, reason), tried in order.
+  A duplicate repeats the key and the content of a row seen before, in this load or an earlier one;
+  the same key with other content is a new version, and the intermediate layer picks the one valid at a cut.
+-#}
+{% macro classify(rows, key, columns, reasons) -%}
+    rejected as (
+        select
+            *,
+            case
+                when unreadable is not null then 'unreadable row'
+                when known_at is null then 'no watermark'
+                {%- for condition, reason in reasons %}
+                when {{ condition }} then '{{ reason }}'
+                {%- endfor %}
+            end as reject_reason,
+            md5(concat_ws('|', {% for column in columns %}coalesce(cast({{ column }} as varchar), '~'){{ ', ' if not loop.last }}{% endfor %})) as content_md5
+        from {{ rows }}
+    ),
+
+    numbered as (
+        select
+            *,
+            row_number() over (
+                partition by {{ key | join(', ') }}, content_md5, reject_reason is null
+                order by load_date, raw_row
+            ) as occurrence
+        from rejected
+    ),
+
+    final as (
+        select
+            numbered.* exclude (occurrence, unreadable),
+            case
+                when numbered.reject_reason is not null then 'quarantined'
+                when numbered.occurrence > 1 then 'duplicate'
+                {%- if is_incremental() %}
+                when earlier.content_md5 is not null then 'duplicate'
+                {%- endif %}
+                else 'staged'
+            end as row_status
+        from numbered
+        {%- if is_incremental() %}
+        left join (
+            select {{ key | join(', ') }}, content_md5, min(load_date) as load_date
+            from {{ this }}
+            where row_status = 'staged'
+            group by all
+        ) as earlier
+            on
+                {% for column in key -%}
+                earlier.{{ column }} = numbered.{{ column }}
+                and {% endfor -%}
+                earlier.content_md5 = numbered.content_md5
+                and earlier.load_date < numbered.load_date
+        {%- endif %}
+    )
+
+    select * from final
+{%- endmacro %}
+
+{% macro classify_accounts(rows) -%}
+    {{ classify(rows,
+        key=['account_id'],
+        columns=['account_id', 'formerly_account_id', 'email_token', 'phone_token', 'age_band', 'gender', 'created_at', 'is_deleted'],
+        reasons=[
+            ("account_id is null or account_id = ''", 'no account id'),
+            ("created_at is null", 'no or unreadable time'),
+            ("created_at > known_at + interval 1 day", 'time in the future'),
+        ]) }}
+{%- endmacro %}
+
+{% macro classify_items(rows) -%}
+    {{ classify(rows,
+        key=['item_id'],
+        columns=['item_id', 'title', 'release_year', 'categories', 'price', 'is_available', 'created_at'],
+        reasons=[
+            ("item_id is null or item_id = ''", 'no item id'),
+            ("title is null or trim(title) = ''", 'no title'),
+            ("created_at is null", 'no or unreadable time'),
+        ]) }}
+{%- endmacro %}
+
+{% macro classify_events(rows) -%}
+    {{ classify(rows,
+        key=['event_id'],
+        columns=['event_id', 'account_id', 'item_id', 'event_type', 'occurred_at', 'value'],
+        reasons=[
+            ("event_id is null or event_id = ''", 'no event id'),
+            ("account_id is null or account_id = ''", 'no account id'),
+            ("item_id is null or item_id = ''", 'no item id'),
+            ("occurred_at is null", 'no or unreadable time'),
+            ("occurred_at > known_at + interval 1 day", 'time in the future'),
+            ("event_type is null or event_type not in (select event_type from " ~ ref('event_types') ~ ")", 'unknown event type'),
+            ("value is not null and value not between 0 and 1", 'value out of range'),
+        ]) }}
+{%- endmacro %}

@@ -1,0 +1,34 @@
+{#- Age bands in the house's spelling, whatever separators a platform writes: '18_24', '18 to 24', '18–24' are '18-24'. -#}
+{% macro age_band(column) -%}
+    case
+        when {{ column }} is null or trim(cast({{ column }} as varchar)) = '' then null
+        when lower(cast({{ column }} as varchar)) like '%under%' or regexp_replace(cast({{ column }} as varchar), '[^0-9<]+', '', 'g') in ('<18', '017', '17') then 'under 18'
+        when regexp_replace(cast({{ column }} as varchar), '[^0-9]+', '', 'g') like '56%' then '56+'
+        else regexp_replace(trim(cast({{ column }} as varchar)), '^([0-9]+)[^0-9]+([0-9]+)$', '\1-\2')
+    end
+{%- endmacro %}
+
+{#- 'F' or 'M' from any spelling that starts so; anything else is unknown, never guessed. -#}
+{% macro gender(column) -%}
+    case upper(left(trim(cast({{ column }} as varchar)), 1)) when 'F' then 'F' when 'W' then 'F' when 'M' then 'M' end
+{%- endmacro %}
+
+{#- A platform's categories, split, in the house's names (seed category_names), joined by '|' in the platform's own order. -#}
+{% macro categories(column, separator) -%}
+    array_to_string(
+        list_transform(
+            string_split(lower(coalesce(cast({{ column }} as varchar), '')), {{ separator }}),
+            lambda name: trim(name)
+        ), '|'
+    )
+{%- endmacro %}
+
+{#- UTC from a naive local time written as text; unreadable text is null. -#}
+{% macro utc_from_local(column, timezone) -%}
+    cast(timezone('{{ timezone }}', try_cast({{ column }} as timestamp)) as timestamp)
+{%- endmacro %}
+
+{#- UTC from text with an offset ('2000-12-01T10:00:00+02:00'); unreadable text is null. -#}
+{% macro utc_from_offset(column) -%}
+    cast(try_cast({{ column }} as timestamptz) as timestamp)
+{%- endmacro %}

@@ -1,0 +1,32 @@
+{#- The night's cut: everything known before its 00:00 UTC, nothing later. -#}
+{% macro as_of() -%}
+    cast('{{ var("as_of") }}' as date)
+{%- endmacro %}
+
+{#- Loads a staging model reads: all up to the night; in an incremental run those not staged yet, and the night's own again. -#}
+{% macro loads_to_stage() -%}
+    load_date <= {{ as_of() }}
+    {%- if is_incremental() %}
+    and (load_date = {{ as_of() }} or load_date not in (select distinct load_date from {{ this }}))
+    {%- endif %}
+{%- endmacro %}
+
+{#- Snapshots an incremental mart builds: those it lacks, and the night's own again. -#}
+{% macro snapshots_to_build() -%}
+    select as_of from {{ ref('snapshots') }}
+    {%- if is_incremental() %}
+    where as_of = {{ as_of() }} or as_of not in (select distinct as_of from {{ this }})
+    {%- endif %}
+{%- endmacro %}
+
+{#- True for a version of an event that was the newest one known at a cut. -#}
+{% macro known_at_cut(event, cut) -%}
+    {{ event }}.occurred_at < {{ cut }}.as_of
+    and {{ event }}.known_at < {{ cut }}.as_of
+    and ({{ event }}.superseded_at is null or {{ event }}.superseded_at >= {{ cut }}.as_of)
+{%- endmacro %}
+
+{#- Weight that halves every `half_life` days between an event and the cut. -#}
+{% macro recency(event_time, cut_date, half_life) -%}
+    pow(0.5, datediff('hour', {{ event_time }}, {{ cut_date }}) / (24.0 * {{ half_life }}))
+{%- endmacro %}

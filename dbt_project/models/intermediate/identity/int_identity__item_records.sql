@@ -1,0 +1,14 @@
+with items as (
+    select * from {{ ref('int_items') }}
+),
+
+final as (
+    select
+        platform,
+        item_id,
+        title,
+        release_year
+    from items
+)
+
+select * from final

@@ -1,0 +1,62 @@
+with rows_known as (
+    {{ all_platforms('items') }}
+),
+
+category_names as (
+    select * from {{ ref('category_names') }}
+),
+
+newest as (
+    select *
+    from rows_known
+    where row_status = 'staged' and known_at < {{ as_of() }}
+    qualify row_number() over (
+        partition by platform, item_id order by known_at desc, load_date desc, raw_row desc
+    ) = 1
+),
+
+spelled as (
+    select
+        platform,
+        item_id,
+        unnest(string_split(categories, '|')) as name,
+        generate_subscripts(string_split(categories, '|'), 1) as position
+    from newest
+),
+
+-- a name that the seed does not know stays as the platform spells it
+categorised as (
+    select
+        spelled.platform,
+        spelled.item_id,
+        array_to_string(
+            list(distinct coalesce(category_names.category, spelled.name) order by coalesce(category_names.category, spelled.name)),
+            '|'
+        ) as categories,
+        min_by(coalesce(category_names.category, spelled.name), spelled.position) as category
+    from spelled
+    left join category_names on spelled.name = category_names.name
+    where spelled.name != ''
+    group by all
+),
+
+final as (
+    select
+        ---- ids
+        newest.platform,
+        newest.item_id,
+        ---- what it is
+        newest.title,
+        newest.release_year,
+        categorised.categories,
+        coalesce(categorised.category, 'unknown') as category,
+        newest.price,
+        coalesce(newest.is_available, false) as is_available,
+        ---- times
+        newest.created_at
+    from newest
+    left join categorised
+        on newest.platform = categorised.platform and newest.item_id = categorised.item_id
+)
+
+select * from final

@@ -1,0 +1,123 @@
+-- What simple methods would have shown the same people at the same cut: each ranks the whole catalogue, not our candidates.
+with relevant as (
+    select * from {{ ref('evaluation_relevant') }}
+),
+
+items as (
+    select item_popularity.*
+    from {{ ref('item_popularity') }} as item_popularity
+    where item_popularity.as_of in (select as_of from relevant) and item_popularity.is_available
+),
+
+history as (
+    select * from {{ ref('person_history') }}
+    where as_of in (select as_of from relevant)
+),
+
+neighbours as (
+    select * from {{ ref('product_neighbours') }}
+    where as_of in (select as_of from relevant)
+),
+
+interactions as (
+    select * from {{ ref('interactions') }}
+),
+
+labels as (
+    select * from {{ ref('snapshot_labels') }}
+),
+
+consumed as (
+    select distinct
+        relevant.as_of,
+        relevant.person_id,
+        interactions.product_id
+    from relevant
+    inner join interactions
+        on relevant.person_id = interactions.person_id and {{ known_at_cut('interactions', 'relevant') }}
+),
+
+by_popularity as (
+    select
+        relevant.as_of,
+        relevant.person_id,
+        relevant.platform,
+        items.item_id,
+        items.product_id,
+        'popularity_' || window_name as contender,
+        cast(window_events as double) as score
+    from relevant
+    inner join (
+        unpivot (
+            select
+                as_of,
+                platform,
+                item_id,
+                product_id,
+                events_1d as "1d",
+                events_7d as "7d",
+                events_28d as "28d",
+                events_90d as "90d",
+                events as "all"
+            from items
+        )
+        on "1d", "7d", "28d", "90d", "all"
+        into name window_name value window_events
+    ) as items on relevant.as_of = items.as_of and relevant.platform = items.platform
+),
+
+by_neighbours as (
+    select
+        relevant.as_of,
+        relevant.person_id,
+        relevant.platform,
+        items.item_id,
+        items.product_id,
+        'item_neighbours' as contender,
+        sum(neighbours.similarity * (0.2 + history.weight)) as score
+    from relevant
+    inner join history on relevant.as_of = history.as_of and relevant.person_id = history.person_id
+    inner join neighbours on history.as_of = neighbours.as_of and history.product_id = neighbours.product_id
+    inner join items
+        on
+            neighbours.as_of = items.as_of
+            and neighbours.neighbour_id = items.product_id
+            and relevant.platform = items.platform
+    group by all
+),
+
+scored as (
+    select * from by_popularity
+    union all
+    select * from by_neighbours
+),
+
+ranked as (
+    select scored.*
+    from scored
+    anti join consumed
+        on
+            scored.as_of = consumed.as_of
+            and scored.person_id = consumed.person_id
+            and scored.product_id = consumed.product_id
+    qualify
+        row_number() over (
+            partition by scored.contender, scored.as_of, scored.person_id, scored.platform
+            order by round(scored.score, 9) desc, scored.item_id
+        ) <= 20
+),
+
+final as (
+    select
+        ranked.*,
+        case when labels.product_id is null then 0 else 1 end as label
+    from ranked
+    left join labels
+        on
+            ranked.as_of = labels.as_of
+            and ranked.person_id = labels.person_id
+            and ranked.platform = labels.platform
+            and ranked.product_id = labels.product_id
+)
+
+select * from final

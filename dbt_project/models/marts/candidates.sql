@@ -1,0 +1,132 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='as_of',
+    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
+) }}
+
+with sources as (
+    select * from {{ ref('candidate_sources') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+items as (
+    select * from {{ ref('item_popularity') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+profiles as (
+    select * from {{ ref('person_profiles') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+person_platforms as (
+    select * from {{ ref('person_platforms') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+tastes as (
+    select * from {{ ref('person_categories') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+segments as (
+    select * from {{ ref('segment_popularity') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+newest as (
+    select * from {{ ref('person_history') }}
+    where as_of in ({{ snapshots_to_build() }}) and position = 1
+),
+
+fused as (
+    select
+        as_of,
+        person_id,
+        platform,
+        item_id,
+        product_id,
+        count(*) as generators,
+        max(score) filter (where generator = 'neighbours') as neighbour_score,
+        min(position) filter (where generator = 'neighbours') as neighbour_rank,
+        max(score) filter (where generator = 'transitions') as transition_score,
+        min(position) filter (where generator = 'trending') as trending_rank,
+        min(position) filter (where generator = 'popular') as popular_rank,
+        max(score) filter (where generator = 'category_taste') as taste_score,
+        max(score) filter (where generator = 'new_items') as new_item_score
+    from sources
+    group by all
+),
+
+final as (
+    select
+        ---- ids
+        fused.as_of,
+        fused.person_id,
+        fused.platform,
+        fused.item_id,
+        fused.product_id,
+        ---- what proposed it
+        cast(fused.generators as double) as generators,
+        fused.neighbour_score,
+        1.0 / (5 + fused.neighbour_rank) as neighbour_rank,
+        fused.transition_score,
+        1.0 / (5 + fused.trending_rank) as trending_rank,
+        1.0 / (5 + fused.popular_rank) as popular_rank,
+        fused.taste_score,
+        fused.new_item_score,
+        ---- the item
+        items.category,
+        cast(cast(floor(items.release_year / 10) * 10 as integer) as varchar) as decade,
+        cast(items.release_year as double) as release_year,
+        items.price,
+        cast(items.events_1d as double) as item_events_1d,
+        cast(items.events_7d as double) as item_events_7d,
+        cast(items.events_28d as double) as item_events_28d,
+        cast(items.events_90d as double) as item_events_90d,
+        cast(items.product_events_7d as double) as product_events_7d,
+        cast(items.product_events_28d as double) as product_events_28d,
+        cast(items.product_events as double) as product_events,
+        items.mean_value as item_mean_value,
+        items.trend as item_trend,
+        items.days_on_offer,
+        ---- the person
+        coalesce(profiles.age_band, 'unknown') as age_band,
+        coalesce(profiles.gender, 'unknown') as gender,
+        cast(profiles.events as double) as person_events,
+        cast(profiles.events_7d as double) as person_events_7d,
+        cast(profiles.events_28d as double) as person_events_28d,
+        profiles.mean_value as person_mean_value,
+        profiles.days_since_last,
+        profiles.days_since_first,
+        cast(person_platforms.events as double) as platform_events,
+        person_platforms.events / person_platforms.events_all_platforms as platform_share,
+        ---- the person and the item
+        coalesce(tastes.share, 0) as category_share,
+        cast(coalesce(segments.events_28d, 0) as double) as segment_events_28d,
+        newest.product_id as last_product_id,
+        newest.category as last_category
+    from fused
+    inner join items
+        on fused.as_of = items.as_of and fused.platform = items.platform and fused.item_id = items.item_id
+    inner join profiles on fused.as_of = profiles.as_of and fused.person_id = profiles.person_id
+    inner join person_platforms
+        on
+            fused.as_of = person_platforms.as_of
+            and fused.person_id = person_platforms.person_id
+            and fused.platform = person_platforms.platform
+    left join tastes
+        on
+            fused.as_of = tastes.as_of
+            and fused.person_id = tastes.person_id
+            and items.category = tastes.category
+    left join segments
+        on
+            fused.as_of = segments.as_of
+            and coalesce(profiles.age_band, 'unknown') = segments.segment
+            and fused.product_id = segments.product_id
+    left join newest on fused.as_of = newest.as_of and fused.person_id = newest.person_id
+)
+
+select * from final

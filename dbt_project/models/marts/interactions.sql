@@ -1,0 +1,45 @@
+with events as (
+    select * from {{ ref('int_events') }}
+),
+
+event_types as (
+    select * from {{ ref('event_types') }}
+),
+
+person_accounts as (
+    select * from {{ ref('person_accounts') }}
+),
+
+product_items as (
+    select * from {{ ref('product_items') }}
+),
+
+-- accounts that were deleted have no person, and leave with their events; an item the catalogue never named is its own product
+final as (
+    select
+        ---- ids
+        person_accounts.person_id,
+        coalesce(product_items.product_id, events.platform || ':' || events.item_id) as product_id,
+        events.platform,
+        events.event_id,
+        events.account_id,
+        events.item_id,
+        ---- what happened
+        coalesce(product_items.category, 'unknown') as category,
+        events.event_type,
+        event_types.is_positive,
+        events.value,
+        event_types.weight * (0.25 + 0.75 * coalesce(events.value, 1)) as weight,
+        ---- times
+        events.occurred_at,
+        events.known_at,
+        events.superseded_at
+    from events
+    inner join event_types on events.event_type = event_types.event_type
+    inner join person_accounts
+        on events.platform = person_accounts.platform and events.account_id = person_accounts.account_id
+    left join product_items
+        on events.platform = product_items.platform and events.item_id = product_items.item_id
+)
+
+select * from final

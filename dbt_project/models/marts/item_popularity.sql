@@ -1,0 +1,101 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='as_of',
+    post_hook='{{ drop_spent_snapshots() }}'
+) }}
+
+with cuts as (
+    {{ snapshots_to_build() }}
+),
+
+product_items as (
+    select * from {{ ref('product_items') }}
+),
+
+interactions as (
+    select * from {{ ref('interactions') }}
+),
+
+on_offer as (
+    select
+        cuts.as_of,
+        product_items.product_id,
+        product_items.platform,
+        product_items.item_id,
+        product_items.category,
+        product_items.release_year,
+        product_items.price,
+        product_items.is_available,
+        datediff('hour', product_items.created_at, cuts.as_of) / 24.0 as days_on_offer
+    from cuts
+    inner join product_items on cuts.as_of > product_items.created_at
+),
+
+known as (
+    select
+        cuts.as_of,
+        interactions.platform,
+        interactions.product_id,
+        count(*) filter (where interactions.occurred_at >= cuts.as_of - interval 1 day) as events_1d,
+        count(*) filter (where interactions.occurred_at >= cuts.as_of - interval 7 day) as events_7d,
+        count(*) filter (where interactions.occurred_at >= cuts.as_of - interval 28 day) as events_28d,
+        count(*) filter (where interactions.occurred_at >= cuts.as_of - interval 90 day) as events_90d,
+        count(*) as events,
+        sum(interactions.value) as value_sum
+    from cuts
+    inner join interactions on {{ known_at_cut('interactions', 'cuts') }}
+    where interactions.is_positive or interactions.event_type = 'skip'
+    group by all
+),
+
+across as (
+    select
+        as_of,
+        product_id,
+        sum(events_7d) as events_7d,
+        sum(events_28d) as events_28d,
+        sum(events) as events,
+        sum(value_sum) as value_sum
+    from known
+    group by all
+),
+
+-- the mean value leans on a prior of ten middling events, so one five-star post does not make a masterpiece
+final as (
+    select
+        ---- ids
+        on_offer.as_of,
+        on_offer.platform,
+        on_offer.item_id,
+        on_offer.product_id,
+        ---- what it is
+        on_offer.category,
+        on_offer.release_year,
+        on_offer.price,
+        on_offer.is_available,
+        on_offer.days_on_offer,
+        ---- measures on the platform
+        coalesce(known.events_1d, 0) as events_1d,
+        coalesce(known.events_7d, 0) as events_7d,
+        coalesce(known.events_28d, 0) as events_28d,
+        coalesce(known.events_90d, 0) as events_90d,
+        coalesce(known.events, 0) as events,
+        ---- measures over all platforms
+        coalesce(across.events_7d, 0) as product_events_7d,
+        coalesce(across.events_28d, 0) as product_events_28d,
+        coalesce(across.events, 0) as product_events,
+        (coalesce(across.value_sum, 0) + 10 * 0.7) / (coalesce(across.events, 0) + 10) as mean_value,
+        ---- trend: this week against the month before it, both as daily rates
+        (coalesce(across.events_7d, 0) + 1) / 7.0 / ((coalesce(across.events_28d, 0) + 4) / 28.0) as trend
+    from on_offer
+    left join known
+        on
+            on_offer.as_of = known.as_of
+            and on_offer.platform = known.platform
+            and on_offer.product_id = known.product_id
+    left join across
+        on on_offer.as_of = across.as_of and on_offer.product_id = across.product_id
+)
+
+select * from final

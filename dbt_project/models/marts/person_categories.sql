@@ -1,0 +1,34 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='as_of',
+    post_hook='{{ drop_spent_snapshots() }}'
+) }}
+
+with history as (
+    select * from {{ ref('person_history') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+weighted as (
+    select
+        as_of,
+        person_id,
+        category,
+        sum((0.1 + weight) * {{ recency('occurred_at', 'as_of', 30) }}) as affinity
+    from history
+    group by all
+),
+
+final as (
+    select
+        as_of,
+        person_id,
+        category,
+        affinity / sum(affinity) over (partition by as_of, person_id) as share,
+        row_number() over (partition by as_of, person_id order by affinity desc, category) as position
+    from weighted
+    where affinity > 0
+)
+
+select * from final

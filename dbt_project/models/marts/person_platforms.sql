@@ -1,0 +1,57 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='as_of',
+    post_hook='{{ drop_spent_snapshots() }}'
+) }}
+
+with cuts as (
+    {{ snapshots_to_build() }}
+),
+
+person_accounts as (
+    select * from {{ ref('person_accounts') }}
+),
+
+interactions as (
+    select * from {{ ref('interactions') }}
+),
+
+present as (
+    select distinct
+        cuts.as_of,
+        person_accounts.person_id,
+        person_accounts.platform
+    from cuts
+    inner join person_accounts on cuts.as_of > person_accounts.created_at
+),
+
+known as (
+    select
+        cuts.as_of,
+        interactions.person_id,
+        interactions.platform,
+        count(*) as events,
+        max(interactions.occurred_at) as last_at
+    from cuts
+    inner join interactions on {{ known_at_cut('interactions', 'cuts') }}
+    group by all
+),
+
+final as (
+    select
+        present.as_of,
+        present.person_id,
+        present.platform,
+        coalesce(known.events, 0) as events,
+        sum(coalesce(known.events, 0)) over (partition by present.as_of, present.person_id) as events_all_platforms,
+        datediff('hour', known.last_at, present.as_of) / 24.0 as days_since_last
+    from present
+    left join known
+        on
+            present.as_of = known.as_of
+            and present.person_id = known.person_id
+            and present.platform = known.platform
+)
+
+select * from final

@@ -1,0 +1,30 @@
+{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='load_date') }}
+
+with source as (
+    select * from {{ source('forum', 'members') }}
+    where {{ loads_to_stage() }}
+),
+
+mapped as (
+    select
+        ---- ids: a renamed member keeps posting history under the old handle
+        'forum' as platform,
+        handle as account_id,
+        formerly as formerly_account_id,
+        mail_token as email_token,
+        tel_token as phone_token,
+        ---- segments
+        {{ age_band('age_group') }} as age_band,
+        {{ gender('gender') }} as gender,
+        ---- times
+        {{ utc_from_offset('joined') }} as created_at,
+        status = 'deleted' as is_deleted,
+        ---- load
+        _known_at as known_at,
+        load_date,
+        _row as raw_row,
+        _unreadable as unreadable
+    from source
+),
+
+{{ classify_accounts('mapped') }}

@@ -1,0 +1,36 @@
+{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='load_date') }}
+
+with lines as (
+    select * from {{ source('shop', 'order_lines') }}
+    where {{ loads_to_stage() }}
+),
+
+-- a line may arrive a night after its order, so every order known by the night is looked at, not only the new ones
+orders as (
+    select * from {{ source('shop', 'orders') }}
+    where load_date <= {{ as_of() }}
+    qualify row_number() over (partition by order_no order by _known_at desc, load_date desc, _row) = 1
+),
+
+mapped as (
+    select
+        ---- ids
+        'shop' as platform,
+        lines.line_id as event_id,
+        orders.customer_no as account_id,
+        lines.sku as item_id,
+        ---- what happened: every status of a paid order is a purchase, anything else keeps its own name
+        case when orders.status in ('paid', 'shipped', 'delivered') then 'purchase' else orders.status end as event_type,
+        try_cast(lines.review_score as double) / 100 as value,
+        ---- times
+        {{ utc_from_local('orders.ordered_at', 'America/New_York') }} as occurred_at,
+        ---- load
+        lines._known_at as known_at,
+        lines.load_date,
+        lines._row as raw_row,
+        coalesce(lines._unreadable, case when orders.order_no is null then 'order not found' end) as unreadable
+    from lines
+    left join orders on lines.order_no = orders.order_no
+),
+
+{{ classify_events('mapped') }}

@@ -1,0 +1,29 @@
+{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='load_date') }}
+
+with source as (
+    select * from {{ source('shop', 'products') }}
+    where {{ loads_to_stage() }}
+),
+
+mapped as (
+    select
+        ---- ids
+        'shop' as platform,
+        sku as item_id,
+        ---- what it is
+        name as title,
+        try_cast(release_year as integer) as release_year,
+        {{ categories('department', "';'") }} as categories,
+        try_cast(price as double) as price,
+        try_cast(in_stock as integer) > 0 as is_available,
+        ---- times
+        {{ utc_from_local('listed_at', 'America/New_York') }} as created_at,
+        ---- load
+        _known_at as known_at,
+        load_date,
+        _row as raw_row,
+        _unreadable as unreadable
+    from source
+),
+
+{{ classify_items('mapped') }}

@@ -1,0 +1,220 @@
+"""Gate `sources`: what one platform's loads must look like before anything is built on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from expectations.gate import stop, warn
+
+if TYPE_CHECKING:
+    import great_expectations as gx
+
+VOLUME_RANGE = (0.1, 10.0)
+SMALLEST_VOLUME = 100
+SMALLEST_BASE = 500
+
+
+@dataclass(frozen=True)
+class LoadProfile:
+    """One declared table of a platform as tonight's load left it.
+
+    rows                  rows of tonight's load, unreadable ones included
+    previous_rows_median  median rows of the loads before, without the first, which carries all history;
+                          None while there are fewer than three
+    rows_read_total       rows of all loads up to tonight's
+    missing_columns       declared columns the source no longer has
+    changed_types         columns whose source type differs from the load before, as "column: old -> new"
+    undeclared_columns    source columns nobody declared; they are not extracted
+    age_days              nights since the last good load (0: tonight's); None: there never was one
+    max_staleness_days    the platform's declared `max_staleness_days`
+    null_key_share, duplicate_key_share, unreadable_share   of tonight's rows, 0..1
+    """
+
+    table: str
+    rows: int
+    previous_rows_median: float | None
+    rows_read_total: int
+    missing_columns: Sequence[str] = ()
+    changed_types: Sequence[str] = ()
+    undeclared_columns: Sequence[str] = ()
+    age_days: int | None = 0
+    max_staleness_days: int = 3
+    null_key_share: float = 0.0
+    duplicate_key_share: float = 0.0
+    unreadable_share: float = 0.0
+
+
+SCHEMA = pa.schema(
+    [
+        ("table", pa.string()),
+        ("rows_read_total", pa.int64()),
+        ("missing_columns", pa.string()),
+        ("changed_types", pa.string()),
+        ("undeclared_columns", pa.string()),
+        ("volume_ratio", pa.float64()),
+        ("age_days", pa.int64()),
+        ("days_past_staleness", pa.int64()),
+        ("null_key_share", pa.float64()),
+        ("duplicate_key_share", pa.float64()),
+        ("unreadable_share", pa.float64()),
+    ]
+)
+
+
+def frame(profiles: Iterable[LoadProfile]) -> pa.Table:
+    """The frame that `suite` checks, one row per table.
+
+    A share is taken of at least SMALLEST_BASE rows: one bad row of a quiet night's thirty must not stop it.
+    The volume ratio is null where neither tonight nor the median reaches SMALLEST_VOLUME rows.
+    """
+    return pa.Table.from_pylist([_row(profile) for profile in profiles], schema=SCHEMA)
+
+
+def _row(load: LoadProfile) -> dict[str, object]:
+    median = load.previous_rows_median
+    comparable = median is not None and max(load.rows, median) >= SMALLEST_VOLUME
+    weight = load.rows / max(load.rows, SMALLEST_BASE)
+    return {
+        "table": load.table,
+        "rows_read_total": load.rows_read_total,
+        "missing_columns": ", ".join(load.missing_columns) or None,
+        "changed_types": ", ".join(load.changed_types) or None,
+        "undeclared_columns": ", ".join(load.undeclared_columns) or None,
+        "volume_ratio": load.rows / max(median, 1.0) if comparable and median is not None else None,
+        "age_days": load.age_days,
+        "days_past_staleness": None if load.age_days is None else max(0, load.age_days - load.max_staleness_days),
+        "null_key_share": load.null_key_share * weight,
+        "duplicate_key_share": load.duplicate_key_share * weight,
+        "unreadable_share": load.unreadable_share * weight,
+    }
+
+
+def suite(platform: str) -> gx.ExpectationSuite:
+    """Rules over `frame`: schema, volume, freshness, keys, readability."""
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    declaration = f"dbt_project/models/staging/{platform}/_{platform}__sources.yml"
+    lower, upper = VOLUME_RANGE
+    shares = [
+        gxe.ExpectColumnValuesToBeBetween(
+            column=column, max_value=limit, **severity(f"at most {limit:.1%} {what}", why=why, remedy=remedy)
+        )
+        for column, what, warn_at, stop_at, why, remedy in (
+            (
+                "null_key_share",
+                "of a table's rows without a key",
+                0.005,
+                0.02,
+                "a row without its key can be neither deduplicated nor corrected later; it goes to quarantine",
+                "ask the platform's owner which job writes null keys; `quarantine` holds the rows",
+            ),
+            (
+                "duplicate_key_share",
+                "of a table's rows repeating a key of the same load",
+                0.01,
+                0.05,
+                "repeated keys mean that the source delivers twice, or that the declared key is not its key",
+                f"compare the key declared in {declaration} with the source; fix whichever is wrong",
+            ),
+            (
+                "unreadable_share",
+                "of a table's rows unreadable",
+                0.005,
+                0.02,
+                "unreadable rows are lost to the lists until the source sends them again",
+                "look at `_unreadable` of tonight's raw files; most often a writer changed its format",
+            ),
+        )
+        for limit, severity in ((stop_at, stop), (warn_at, warn))
+    ]
+    return gx.ExpectationSuite(
+        name="sources",
+        meta={"named_by": "table"},
+        expectations=[
+            gxe.ExpectTableRowCountToBeBetween(
+                min_value=1,
+                **stop(
+                    "at least one declared table",
+                    why="a platform without tables adds nothing and would pass every other check",
+                    remedy=f"declare its tables in {declaration}, or remove the platform's folder",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeNull(
+                column="missing_columns",
+                **stop(
+                    "every declared column in the source",
+                    why="the models read these columns; without them they fail or turn silently null",
+                    remedy=f"restore the columns in the source, or drop them from {declaration} and the models",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeNull(
+                column="changed_types",
+                **stop(
+                    "every column with the type of the load before",
+                    why="a changed type turns numbers into text or shifts times without an error anywhere",
+                    remedy="undo the change in the source and run its extract again; if it is meant, adapt the "
+                    "staging model before the next night, which takes tonight's types as the known ones",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeNull(
+                column="undeclared_columns",
+                **warn(
+                    "no column that nobody declared",
+                    why="new columns are not extracted: something useful, or an identifier, may have appeared",
+                    remedy=f"declare the columns in {declaration} (or as `identifier: drop`)",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeBetween(
+                column="rows_read_total",
+                min_value=1,
+                **stop(
+                    "rows in every table, tonight or before",
+                    why="an empty table is mostly a wrong name, a wrong database or a lost permission",
+                    remedy=f"count the rows in the source with the connection that {declaration} names",
+                ),
+            ),
+            gxe.ExpectColumnValuesToNotBeNull(
+                column="age_days",
+                **stop(
+                    "a good load of every table, tonight's or an earlier one",
+                    why="there is nothing to stand in for a table that was never loaded",
+                    remedy="see the platform's extract task, then run it again",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeBetween(
+                column="days_past_staleness",
+                max_value=0,
+                **stop(
+                    "the last good load no older than the platform's max_staleness_days",
+                    why="lists built on older data recommend what people already have",
+                    remedy="bring the platform back and rerun its extract; to run without it for longer, "
+                    f"raise max_staleness_days in {declaration}",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeBetween(
+                column="age_days",
+                max_value=0,
+                **warn(
+                    "tonight's load of every table",
+                    why="the platform was down or its extract failed: the night uses its last good load",
+                    remedy="see the platform's extract task; the days given in brackets may grow to max_staleness_days",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeBetween(
+                column="volume_ratio",
+                min_value=lower,
+                max_value=upper,
+                **warn(
+                    f"between {lower:g} and {upper:g} times the usual rows of a night",
+                    why="a sudden fall is a broken feed, a sudden rise a replay or a robot",
+                    remedy="ask the platform's owner; if it is real, nothing",
+                ),
+            ),
+            *shares,
+        ],
+    )

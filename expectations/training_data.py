@@ -1,0 +1,135 @@
+"""Gate `training_data`: what the examples must look like before a model learns from them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from expectations.gate import stop, warn
+
+if TYPE_CHECKING:
+    import great_expectations as gx
+
+GRAIN = ("as_of", "person_id", "platform", "item_id")
+POSITIVE_RATE = (0.0005, 0.5)
+LARGEST = sys.float_info.max
+
+
+def frame(examples: pa.Table, *, candidate_recall: float) -> pa.Table:
+    """The frame that `suite` checks: the training examples and, on every row, the candidates' recall.
+
+    ``examples`` has as_of, person_id, platform, item_id, label and a column per feature. ``candidate_recall`` is the
+    share (0..1) of what people really chose in the horizon that was among their candidates.
+    """
+    return examples.append_column(
+        "candidate_recall", pa.repeat(pa.scalar(candidate_recall, pa.float64()), examples.num_rows)
+    )
+
+
+def suite(
+    numeric_features: Sequence[str], categorical_features: Sequence[str] = (), *, recall_floor: float = 0.1
+) -> gx.ExpectationSuite:
+    """Rules over `frame`: grain, labels, enough snapshots, usable features, candidates worth ranking."""
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    rarest, commonest = POSITIVE_RATE
+    return gx.ExpectationSuite(
+        name="training_data",
+        expectations=[
+            gxe.ExpectTableRowCountToBeBetween(
+                min_value=1,
+                **stop(
+                    "at least one training example",
+                    why="no snapshot has labels: the model would be random",
+                    remedy="see whether `candidates` has a snapshot older than CROSSREC_HORIZON_DAYS, and whether "
+                    "`interactions` has rows after it",
+                ),
+            ),
+            *(
+                gxe.ExpectColumnValuesToNotBeNull(
+                    column=column,
+                    **stop(
+                        f"a value of {column} in every example",
+                        why="an example without it belongs to nobody or teaches nothing",
+                        remedy="look at the join that brings it into `candidates`",
+                    ),
+                )
+                for column in (*GRAIN, "label")
+            ),
+            gxe.ExpectCompoundColumnsToBeUnique(
+                column_list=list(GRAIN),
+                **stop(
+                    "one example per as_of, person, platform and item",
+                    why="a repeated example counts twice in the loss and, split over sets, leaks the answer",
+                    remedy="find the join in `candidates` or `training_examples` whose right side repeats its key",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeInSet(
+                column="label",
+                value_set=[0, 1],
+                **stop(
+                    "labels of 0 or 1",
+                    why="log loss is defined for these alone",
+                    remedy="look at the label's expression in `training_examples`",
+                ),
+            ),
+            gxe.ExpectColumnMeanToBeBetween(
+                column="label",
+                min_value=rarest,
+                max_value=commonest,
+                **stop(
+                    f"between {rarest:.2%} and {commonest:.0%} positive examples",
+                    why="fewer and there is nothing to learn; more and the labels leak or the negatives are gone",
+                    remedy="compare `interactions` of the horizon with `candidates` of the snapshot",
+                ),
+            ),
+            # a sum is finite only if each of its values is; asking each value takes seconds for every feature
+            *(
+                gxe.ExpectColumnSumToBeBetween(
+                    column=feature,
+                    min_value=-LARGEST,
+                    max_value=LARGEST,
+                    **stop(
+                        f"finite values (or none) in feature {feature}",
+                        why="one infinite or undefined number makes every weight of the model undefined",
+                        remedy="look for a division by zero or a log of zero in its expression in `candidates`",
+                    ),
+                )
+                for feature in numeric_features
+            ),
+            gxe.ExpectColumnUniqueValueCountToBeBetween(
+                column="as_of",
+                min_value=2,
+                **warn(
+                    "examples of at least two snapshots",
+                    why="one snapshot to train on teaches that week's fashion",
+                    remedy="nothing in the first weeks; later see whether older partitions of `candidates` are there",
+                ),
+            ),
+            gxe.ExpectColumnMinToBeBetween(
+                column="candidate_recall",
+                min_value=recall_floor,
+                **warn(
+                    f"at least {recall_floor:.0%} of what people chose among their candidates",
+                    why="the model can only rank what the candidate generators bring it",
+                    remedy="compare the recall of each generator; one of them may have gone empty",
+                ),
+            ),
+            *(
+                gxe.ExpectColumnUniqueValueCountToBeBetween(
+                    column=feature,
+                    min_value=2,
+                    **warn(
+                        f"more than one value of feature {feature}",
+                        why="a constant feature teaches nothing and often means a join that no longer matches",
+                        remedy="look at its source columns; remove the feature if it is meant to be constant",
+                    ),
+                )
+                for feature in (*numeric_features, *categorical_features)
+            ),
+        ],
+    )

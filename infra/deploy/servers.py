@@ -1,0 +1,112 @@
+"""`make up`: Airflow's and MLflow's servers as children of this process, all of them stopped with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from urllib.error import URLError
+
+from infra.deploy.embedded import airflow_environment
+from infra.settings import PROJECT_ROOT, Settings
+
+HEALTHY_WITHIN = 180  # seconds
+GRACE = 20  # seconds between asking and killing
+
+
+class ServerError(RuntimeError):
+    """A server did not come up; the message names its log."""
+
+
+def serve(settings: Settings, port: int, say: Callable[[str], None]) -> None:
+    """Run until Ctrl-C or SIGTERM, then stop every server and whatever it started."""
+    environment = airflow_environment(settings, port)
+    logs = settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    airflow = [sys.executable, "-m", "airflow"]
+    prepare_airflow(environment)
+    mlflow_port = port + 1
+    (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
+    commands = {
+        "api-server": [*airflow, "api-server"],
+        "scheduler": [*airflow, "scheduler"],
+        "dag-processor": [*airflow, "dag-processor"],
+        "triggerer": [*airflow, "triggerer"],
+        "mlflow": [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port)),
+            *("--workers", "1", "--backend-store-uri", settings.mlflow_uri),
+            *("--default-artifact-root", (settings.home / "mlflow" / "artifacts").absolute().as_uri()),
+        ],
+    }
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    servers: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, command in commands.items():
+            servers[name] = _start(command, environment, logs / f"{name}.log")
+        say("starting Airflow and MLflow (Ctrl-C stops all of it)")
+        _wait_for(f"http://127.0.0.1:{port}/api/v2/monitor/health", "api-server", servers, logs)
+        _wait_for(f"http://127.0.0.1:{mlflow_port}/health", "mlflow", servers, logs)
+        say(f"Airflow  http://127.0.0.1:{port}   no login: everybody on this machine is admin")
+        say(f"MLflow   http://127.0.0.1:{mlflow_port}   no login")
+        say(f"logs     {logs}")
+        while all(server.poll() is None for server in servers.values()):
+            time.sleep(1)
+        ended = next(name for name, server in servers.items() if server.poll() is not None)
+        raise ServerError(
+            f"{ended} ended by itself. Received: exit {servers[ended].returncode}. Log: {logs / ended}.log"
+        )
+    except KeyboardInterrupt:
+        say("stopping")
+    finally:
+        _stop(servers.values())
+
+
+def prepare_airflow(environment: Mapping[str, str]) -> None:
+    """Bring Airflow's database to this version and make the pool that allows the warehouse one writer."""
+    for arguments in (["db", "migrate"], ["pools", "set", "warehouse", "1", "one writer to DuckDB at a time"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments], env=environment, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise ServerError(f"`airflow {' '.join(arguments)}` failed. Received: {done.stderr[-500:]}")
+
+
+def _start(command: list[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    """In a process group of its own, so that stopping it stops its children too."""
+    with log.open("w") as output:
+        return subprocess.Popen(
+            command, env=environment, cwd=PROJECT_ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def _wait_for(url: str, name: str, servers: Mapping[str, "subprocess.Popen[bytes]"], logs: Path) -> None:
+    deadline = time.monotonic() + HEALTHY_WITHIN
+    while time.monotonic() < deadline:
+        for other, server in servers.items():
+            if server.poll() is not None:
+                raise ServerError(
+                    f"{other} did not start. Received: exit {server.returncode}. "
+                    f"Remedy: read {logs / other}.log; most often the port is taken: `crossrec up --port 8090`."
+                )
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310  # our own server on loopback
+                return
+        except (URLError, OSError):
+            time.sleep(0.5)
+    raise ServerError(f"{name} did not answer within {HEALTHY_WITHIN} s. Log: {logs / name}.log")
+
+
+def _stop(servers: Iterable["subprocess.Popen[bytes]"]) -> None:
+    running = [server for server in servers if server.poll() is None]
+    for server in running:
+        os.killpg(server.pid, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE
+    for server in running:
+        try:
+            server.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()

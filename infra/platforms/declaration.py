@@ -1,0 +1,285 @@
+"""What a platform declares of itself in ``dbt_project/models/staging/<platform>/_<platform>__sources.yml``."""
+
+import os
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from infra.platforms.errors import PlatformError
+from infra.settings import Settings
+
+FILE_SCHEMES = ("file", "s3")
+SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql", *FILE_SCHEMES)
+FILE_FORMATS = ("jsonl", "csv", "parquet")
+DBT_META = ("external_location", "formatter", "plugin")  # options of dbt-duckdb that share the meta with ours
+
+
+class DeclarationError(ValueError):
+    """A sources file that cannot be understood; every fault on its own line."""
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Declared):
+    """A column to extract, and what becomes of it where it identifies a human being."""
+
+    name: str
+    identifier: Literal["token", "vault", "drop"] | None = None
+    kind: Literal["email", "phone"] | None = None
+
+    @property
+    def lands_as(self) -> str:
+        """Its name in the lake."""
+        return f"{self.name}_token" if self.identifier == "token" else self.name
+
+    @field_validator("name")
+    @classmethod
+    def _leaves_underscores_to_us(cls, name: str) -> str:
+        if name.startswith("_"):
+            raise ValueError(
+                "names with a leading underscore are crossrec's own. Select the column under another name in a view"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _tokens_have_a_kind(self) -> Self:
+        if (self.identifier == "token") != (self.kind is not None):
+            raise ValueError("'kind: email' or 'kind: phone' belongs to 'identifier: token' and to nothing else")
+        return self
+
+
+class SourceTable(_Declared):
+    """One table, or one family of files, of a platform."""
+
+    name: str = Field(pattern=r"^\w+$")
+    key: tuple[str, ...] = Field(min_length=1, description="Columns that identify a row.")
+    watermark: str | None = Field(
+        None, description="Column that says when the row became visible. None: load everything."
+    )
+    event_time: str | None = None
+    contract: Literal["accounts", "items", "events", "none"] = "none"
+    path: str | None = Field(
+        default=None, description="Files, relative to the platform's folder; {date} is the watermark."
+    )
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    @property
+    def file_format(self) -> str:
+        return (self.path or "").rpartition(".")[2]
+
+    @property
+    def has_watermark(self) -> bool:
+        return self.watermark is not None or "{date}" in (self.path or "")
+
+    @property
+    def landed(self) -> tuple[Column, ...]:
+        """Columns of the raw zone: everything but what goes to the vault or nowhere."""
+        return tuple(column for column in self.columns if column.identifier in (None, "token"))
+
+    @property
+    def vaulted(self) -> tuple[Column, ...]:
+        return tuple(column for column in self.columns if column.identifier == "vault")
+
+    @property
+    def has_identifiers(self) -> bool:
+        return any(column.identifier for column in self.columns)
+
+    def date_in(self, file: str) -> date | None:
+        """The {date} of a file of this table; None if the file is not one of them.
+
+        Raises:
+            ValueError: The name has the form of a date, but is none ('2000-02-30').
+        """
+        before, _, after = (self.path or "").partition("{date}")
+        match = re.fullmatch(re.escape(before) + r"(\d{4}-\d{2}-\d{2})" + re.escape(after), file)
+        return date.fromisoformat(match[1]) if match else None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        names = [column.name for column in self.columns]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"column '{twice[0]}' is declared twice. Remove one")
+        identifiers = {column.name for column in self.columns if column.identifier}
+        for role, used in [("key", self.key), ("watermark", (self.watermark,)), ("event_time", (self.event_time,))]:
+            for name in used:
+                if name is not None and name not in names:
+                    raise ValueError(f"{role} '{name}' is not among the columns. Declare it, or correct the {role}")
+                if name in identifiers:
+                    raise ValueError(f"{role} '{name}' is an identifier, which does not land. Choose another {role}")
+        landed = [column.lands_as for column in self.landed]
+        if len({*landed}) < len(landed):
+            raise ValueError("a token column would land under the name of another column. Rename one of them")
+        if self.path is not None:
+            if self.file_format not in FILE_FORMATS:
+                raise ValueError(f"path '{self.path}' must end in one of {', '.join(FILE_FORMATS)}")
+            if "{date}" in self.path and self.watermark:
+                raise ValueError("the {date} of the path is the watermark. Remove 'watermark'")
+        return self
+
+
+class WriteBack(_Declared):
+    """Where the platform wants its lists: a table of its database, or a folder beside its files."""
+
+    table: str = Field(default="crossrec_recommendations", pattern=r"^\w+$")
+    folder: str = Field(default="recommendations", pattern=r"^[\w\-]+(/[\w\-]+)*$")
+
+
+class Sharing(_Declared):
+    """What the other platforms may gain from this one."""
+
+    learn_from: bool = True
+
+
+class Address(NamedTuple):
+    """A platform's URL, taken apart; ``path`` is a file's, or '/' and the name of a database or a bucket's prefix.
+
+    ``options`` are those of the driver, as in ``?sslmode=require``.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    user: str | None
+    password: str | None
+    path: str
+    options: dict[str, str]
+
+
+class Platform(_Declared):
+    """A business with its own warehouse."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    connection: str = Field(
+        pattern=r"^[A-Z][A-Z0-9_]*$", description="Name of the environment variable that holds the URL."
+    )
+    demo: str | None = Field(
+        default=None, description="URL where the variable is not set; {demo} is the demo's folder."
+    )
+    timezone: str = Field(default="UTC", description="Zone of its times that carry none.")
+    max_staleness_days: int = Field(default=3, ge=0)
+    phone_country: str = Field(
+        "61", pattern=r"^[1-9][0-9]{0,2}$", description="Calling code of its national phone numbers."
+    )
+    database_schema: str | None = Field(
+        None, alias="schema", description="Schema of its tables; the database's default if not given."
+    )
+    write_back: WriteBack | None = None
+    sharing: Sharing = Sharing()
+    tables: tuple[SourceTable, ...] = Field(min_length=1)
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("no such time zone. Use a name of the tz database such as 'Europe/Berlin'") from None
+        return name
+
+    def table(self, name: str) -> SourceTable:
+        return next(table for table in self.tables if table.name == name)
+
+    def address(self, settings: Settings) -> Address:
+        """The URL from the environment, or the demo's.
+
+        Raises:
+            PlatformError: There is no URL, or it is none of the six technologies.
+        """
+        url = os.environ.get(self.connection)
+        if url is None and self.demo:
+            url = self.demo.replace("{demo}", quote(str(settings.demo_path.resolve())))
+        try:
+            parts = urlsplit(url or "")
+            port = parts.port
+        except ValueError:
+            raise self._unusable("a URL with a host or port that cannot be read") from None
+        scheme = "postgresql" if parts.scheme == "postgres" else parts.scheme
+        if scheme not in SCHEMES:
+            raise self._unusable(f"a URL with the scheme '{scheme}'" if url else "nothing")
+        path = unquote(parts.path)
+        if scheme in ("duckdb", "sqlite", "file"):
+            if parts.netloc:
+                raise self._unusable(
+                    f"a relative path; a file's URL has three slashes and an absolute path, as in {scheme}:///data/{self.name}"
+                )
+            path = "/" + path.lstrip("/")
+        user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
+        return Address(scheme, parts.hostname or parts.netloc, port, user, password, path, dict(parse_qsl(parts.query)))
+
+    def _unusable(self, received: str) -> PlatformError:
+        urls = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        remedy = f"set {self.connection} to a URL that starts with one of {urls}"
+        return PlatformError(self.name, None, "no usable connection", received=received, remedy=remedy)
+
+
+def load_platforms(root: Path) -> list[Platform]:
+    """Every platform declared in a folder of ``root`` (dbt's ``models/staging``), by name.
+
+    Raises:
+        DeclarationError: With every fault of every file, naming platform, table, column, what was received, a remedy.
+    """
+    platforms: list[Platform] = []
+    faults: list[str] = []
+    for file in sorted(root.glob("*/_*__sources.yml")):
+        try:
+            sources = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("sources") or []
+        except (yaml.YAMLError, AttributeError):
+            faults.append(
+                f"{file}: not a sources file. Received: no readable YAML mapping. Remedy: correct its indentation."
+            )
+            continue
+        for source in sources:
+            declared = _declared(source)
+            try:
+                platform = Platform.model_validate(declared)
+            except ValidationError as error:
+                faults += [_fault(declared, fault, file) for fault in error.errors()]
+                continue
+            if platform.name != file.parent.name:
+                faults.append(
+                    f"platform '{platform.name}': declared in the folder of another. Received: {file}. "
+                    f"Remedy: a platform's sources lie in staging/{platform.name}/_{platform.name}__sources.yml."
+                )
+            platforms.append(platform)
+    if faults:
+        raise DeclarationError("\n".join(faults))
+    return sorted(platforms, key=lambda platform: platform.name)
+
+
+def _declared(source: dict[str, Any]) -> dict[str, Any]:
+    """A dbt source as our models want it: names and meta, without what only dbt reads."""
+    tables = [
+        {**_named(table), "columns": [_named(column) for column in table.get("columns") or []]}
+        for table in source.get("tables") or []
+    ]
+    return {**_named(source), "tables": tables}
+
+
+def _named(node: dict[str, Any]) -> dict[str, Any]:
+    meta = {**(node.get("meta") or {}), **((node.get("config") or {}).get("meta") or {})}
+    return {"name": node.get("name")} | {option: value for option, value in meta.items() if option not in DBT_META}
+
+
+def _fault(declared: dict[str, Any], fault: ErrorDetails, file: Path) -> str:
+    """One validation error as a sentence with the names, not the positions, of what it is about."""
+    place, node, option = f"platform '{declared['name']}'", declared, ""
+    location = list(fault["loc"])
+    for kind in ("tables", "columns"):
+        if len(location) > 1 and location[0] == kind:
+            node = node[kind][location[1]]
+            place += f", {kind.rstrip('s')} '{node['name']}'"
+            location = location[2:]
+    option = f"{'.'.join(str(part) for part in location)}: " if location else ""
+    received = repr(fault["input"]) if location else f"the declaration of '{node['name']}'"
+    return (
+        f"{place}: {option}{fault['msg'].removeprefix('Value error, ')}. Received: {received}. Remedy: correct {file}."
+    )

@@ -1,0 +1,52 @@
+"""The page of one night: a single HTML file that needs nothing else, light or dark, on a desk or a phone."""
+
+from __future__ import annotations
+
+import re
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from infra.report import charts
+from infra.report.night import (
+    FUNNEL_STAGES,
+    LEARNED,
+    METRIC_HELP,
+    METRIC_NAMES,
+    NightSummary,
+    contender_name,
+    duration,
+    metric_name,
+    nights,
+)
+
+
+def render(summary: NightSummary) -> str:
+    """The whole page as HTML; the same summary gives the same text."""
+    environment = Environment(
+        loader=PackageLoader("infra.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "contender": contender_name,
+        "metric": metric_name,
+        "duration": duration,
+        "nights": nights,
+        "code": lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(Markup.escape(text)))),
+        "count": lambda number: "not counted" if number is None else f"{number:,}",
+        "day": lambda when: f"{when.day} {when:%B %Y}",
+        "short_day": lambda when: f"{when.day} {when:%b %Y}",
+    }
+    followed = [name for name in METRIC_NAMES if len({p.as_of for p in summary.history if p.metric == name}) > 1]
+    return environment.get_template("page.html.j2").render(
+        night=summary,
+        charts=charts,
+        stages=FUNNEL_STAGES,
+        help=METRIC_HELP,
+        learned=LEARNED,
+        followed=followed,
+        history_contenders=list(dict.fromkeys([*summary.contenders(), *(p.contender for p in summary.history)])),
+    )

@@ -1,0 +1,127 @@
+"""The warehouse that dbt builds: a DuckDB file, one writer at a time."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from infra.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DBT_PROJECT = PROJECT_ROOT / "dbt_project"
+log = logging.getLogger("crossrec")
+
+
+class WarehouseError(RuntimeError):
+    """The warehouse could not be opened or built; the message says why and what to do."""
+
+
+@contextmanager
+def connect(settings: Settings, *, read_only: bool = True) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A connection to the warehouse, closed at the end of the block.
+
+    Raises:
+        WarehouseError: the file is not there yet, or another process writes to it.
+    """
+    path = settings.warehouse_path
+    if read_only and not path.exists():
+        raise WarehouseError(f"warehouse {path} is not there. Received: no file. Remedy: run `crossrec nightly` first.")
+    try:
+        connection = duckdb.connect(
+            str(path),
+            read_only=read_only,
+            config={"memory_limit": settings.duckdb_memory_limit, "threads": settings.threads},
+        )
+    except duckdb.IOException as error:
+        raise WarehouseError(
+            f"warehouse {path} cannot be opened. Received: {str(error).splitlines()[0]} "
+            "Remedy: let the other night, or the program that holds the file, finish, and run the task again."
+        ) from error
+    connection.execute("set TimeZone = 'UTC'")
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def query(settings: Settings, sql: str, parameters: Sequence[object] | dict[str, object] | None = None) -> pa.Table:
+    """Read ``sql`` (with ``parameters`` bound by DuckDB) as an Arrow table."""
+    with connect(settings) as connection:
+        table: pa.Table = connection.execute(sql, parameters).to_arrow_table()
+        return table
+
+
+def dbt_vars(settings: Settings, as_of: date, platforms: Sequence[str]) -> dict[str, object]:
+    """The variables of dbt_project.yml for one night."""
+    return {
+        "as_of": as_of.isoformat(),
+        "lake": settings.lake_uri,
+        "platforms": ",".join(platforms),
+        "horizon_days": settings.horizon_days,
+        "snapshot_every_days": settings.snapshot_every_days,
+        "training_snapshots": settings.training_snapshots,
+    }
+
+
+def run_dbt(
+    settings: Settings,
+    arguments: Sequence[str],
+    variables: dict[str, object],
+    on_node: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Run dbt in this process, with the project, profile and variables of the night.
+
+    ``on_node`` hears of each finished node: its name, its number and how many there are.
+
+    Raises:
+        WarehouseError: names every model or test that failed, with the database's message.
+    """
+    from dbt.cli.main import dbtRunner
+
+    target = settings.home / "dbt"
+    settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
+    os.environ |= {
+        "CROSSREC_DBT_WAREHOUSE": str(settings.warehouse_path),
+        "CROSSREC_DBT_MEMORY_LIMIT": settings.duckdb_memory_limit,
+        "CROSSREC_DBT_THREADS": str(settings.threads),
+    }
+
+    def hear(event: Any) -> None:
+        if on_node is not None and event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult"):
+            total = getattr(event.data, "total", None) or event.data.num_models  # dbt's tests call it otherwise
+            on_node(event.data.node_info.node_name, event.data.index, total)
+
+    result = dbtRunner(callbacks=[hear]).invoke(
+        [
+            *arguments,
+            *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
+            *("--target-path", str(target / "target"), "--log-path", str(target / "logs")),
+            *(
+                "--vars",
+                json.dumps(variables),
+                "--log-level",
+                "none",
+                "--no-use-colors",
+                "--no-send-anonymous-usage-stats",
+            ),
+        ]
+    )
+    if result.success:
+        return
+    if result.exception is not None:
+        raise WarehouseError(f"dbt {arguments[0]} stopped before its first model. Received: {result.exception}")
+    nodes: list[Any] = list(result.result or [])  # type: ignore[arg-type]  # a build's result is a list of its nodes
+    failed = [node for node in nodes if str(node.status) in ("error", "fail")]
+    details = "\n".join(f"  {node.node.name}: {' '.join((node.message or '').split())}" for node in failed)
+    raise WarehouseError(
+        f"dbt {arguments[0]} failed in {len(failed)} of its nodes:\n{details}\n"
+        f"Remedy: mend the model or the data it names; its compiled SQL lies in {target / 'target'}, the log in {target / 'logs'}."
+    )

@@ -1,0 +1,1 @@
+"""How good the lists are: metrics, intervals and the promotion decision."""

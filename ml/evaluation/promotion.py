@@ -1,0 +1,97 @@
+"""Whether a challenger takes the champion's place."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml.evaluation.comparison import ALL
+
+METRIC = "ndcg_at_10"
+MARGIN = 0.05
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with the challenger, and why, in words for the report."""
+
+    promote: bool
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    platform: str
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+
+def _measured(comparison: pa.Table, contender: str, against: str | None, metric: str = METRIC) -> list[_Measured]:
+    """A contender's values (or differences to an opponent) on each platform, 'all' first."""
+    opponent = pc.is_null(pc.field("against")) if against is None else pc.field("against") == against
+    rows = comparison.filter((pc.field("contender") == contender) & (pc.field("metric") == metric) & opponent)
+    found = [_Measured(row["platform"], row["value"], row["low"], row["high"]) for row in rows.to_pylist()]
+    if ALL not in [measured.platform for measured in found]:
+        raise ValueError(
+            f"the comparison has no overall {metric} of '{contender}'"
+            + (f" against '{against}'" if against else "")
+            + f". Contenders in it: {pc.unique(comparison['contender']).to_pylist()}"
+        )
+    return sorted(found, key=lambda measured: (measured.platform != ALL, measured.platform))
+
+
+def decide(
+    comparison: pa.Table,
+    challenger: str,
+    champion: str | None,
+    baselines: Sequence[str] = (),
+    margin: float = MARGIN,
+) -> Decision:
+    """Non-inferiority on the paired NDCG@10 differences of `compare`.
+
+    The challenger is promoted when its metrics are finite and either there is no champion, or its difference to the
+    champion is (1) overall not below minus `margin` times the champion's value, even at the interval's lower end (the
+    usual test of non-inferiority: Piaggio et al. 2012), and (2) neither overall nor on any platform significantly below
+    zero (the interval's upper end), so that many small losses cannot add up. Baselines never decide; a challenger that
+    does not beat one is warned about in the reasons.
+    """
+    notes = [_against_baseline(comparison, challenger, baseline) for baseline in baselines]
+    own = comparison.filter((pc.field("contender") == challenger) & pc.is_null(pc.field("against")))
+    overall = _measured(comparison, challenger, None)[0]
+    broken = sorted({row["metric"] for row in own.to_pylist() if not math.isfinite(row["value"])})
+    if broken:
+        return Decision(False, [f"keep: the challenger's {', '.join(broken)} is not finite", *notes])
+    if champion is None:
+        return Decision(True, [f"promote: there is no champion yet, and {METRIC} is {overall.value:.4f}", *notes])
+
+    overall, *platforms = _measured(comparison, challenger, champion)
+    allowed = -margin * _measured(comparison, champion, None)[0].value
+    against = []
+    if overall.low < allowed:
+        against.append(
+            f"keep: overall {METRIC} against the champion is {overall}, and its lower end is below the margin of "
+            f"{allowed:+.4f} ({margin:.0%} of the champion's)"
+        )
+    against += [
+        f"keep: on {platform.platform} the challenger is significantly worse: {METRIC} {platform}"
+        for platform in (overall, *platforms)
+        if platform.high < 0
+    ]
+    if against:
+        return Decision(False, [*against, *notes])
+    better = "better than" if overall.low > 0 else "not worse than"
+    return Decision(True, [f"promote: {better} the champion, overall {METRIC} {overall}", *notes])
+
+
+def _against_baseline(comparison: pa.Table, challenger: str, baseline: str) -> str:
+    difference = _measured(comparison, challenger, baseline)[0]
+    if difference.low > 0:
+        return f"beats {baseline}: {METRIC} {difference}"
+    verdict = "loses to" if difference.high < 0 else "does not clearly beat"
+    return f"warning: {verdict} {baseline}: {METRIC} {difference}"

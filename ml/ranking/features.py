@@ -1,0 +1,116 @@
+"""Which columns the ranking model reads, and how: the typed form of ``meta: {feature: ...}`` in the dbt YAML."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+Kind = Literal["numeric", "categorical", "cross"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One model input, or a cross-product of categorical ones.
+
+    ``buckets`` is the size of the hash table of a categorical feature or a cross; ``of`` names the parts of a cross.
+    """
+
+    name: str
+    kind: Kind
+    buckets: int = 0
+    of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """The features of one model version, in a fixed order. Raises ValueError when they contradict each other."""
+
+    features: tuple[Feature, ...]
+
+    def __post_init__(self) -> None:
+        names = [feature.name for feature in self.features]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"features {repeated} are declared more than once; give each its own name")
+        for feature in self.features:
+            self._check(feature)
+        if not self.columns:
+            raise ValueError(
+                "no column is declared a feature; give at least one column `meta: {feature: numeric}` "
+                "or `meta: {feature: categorical}`"
+            )
+
+    def _check(self, feature: Feature) -> None:
+        if feature.kind not in get_args(Kind):
+            raise ValueError(
+                f"feature '{feature.name}': kind must be one of {list(get_args(Kind))}. Received: {feature.kind!r}"
+            )
+        if feature.kind != "numeric" and feature.buckets < 2:
+            raise ValueError(
+                f"feature '{feature.name}': a {feature.kind} feature is hashed into at least 2 buckets. "
+                f"Received: buckets={feature.buckets}"
+            )
+        if feature.kind == "cross":
+            unknown = [part for part in feature.of if part not in self.categorical]
+            if unknown or len(feature.of) < 2:
+                raise ValueError(
+                    f"cross '{feature.name}': `of` must name two or more categorical features. "
+                    f"Received: of={list(feature.of)}, not categorical: {unknown}"
+                )
+
+    def _names(self, kind: Kind) -> tuple[str, ...]:
+        return tuple(feature.name for feature in self.features if feature.kind == kind)
+
+    @cached_property
+    def numeric(self) -> tuple[str, ...]:
+        return self._names("numeric")
+
+    @cached_property
+    def categorical(self) -> tuple[str, ...]:
+        return self._names("categorical")
+
+    @cached_property
+    def crosses(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if feature.kind == "cross")
+
+    @cached_property
+    def hashed(self) -> tuple[Feature, ...]:
+        """Features with a hash table: categorical ones, then crosses."""
+        return tuple(feature for feature in self.features if feature.kind == "categorical") + self.crosses
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Raw columns that training and scoring need."""
+        return self.categorical + self.numeric
+
+    def check_columns(self, present: Collection[str], where: str) -> None:
+        """Raises ValueError naming every feature column that `present` lacks."""
+        if missing := [name for name in self.columns if name not in present]:
+            raise ValueError(
+                f"{where} lacks {len(missing)} of the model's {len(self.columns)} feature columns: {missing}. "
+                "Build the mart with them, or train a new version on the columns it has now"
+            )
+
+    def to_json(self) -> str:
+        return json.dumps([asdict(feature) for feature in self.features])
+
+    @classmethod
+    def from_json(cls, text: str) -> "FeatureSpec":
+        return cls(tuple(Feature(**{**fields, "of": tuple(fields["of"])}) for fields in json.loads(text)))
+
+    @classmethod
+    def from_dbt_columns(cls, columns: Iterable[Mapping[str, Any]]) -> "FeatureSpec":
+        """Reads features from dbt column entries.
+
+        Each entry has `name` and `meta` (as a dbt manifest has it) or `name` and the meta's keys side by side (as a
+        cross is declared on the model). Entries without `feature` are no features. A categorical feature has 1,000
+        buckets and a cross 10,000 unless declared.
+        """
+        default_buckets = {"categorical": 1_000, "cross": 10_000}
+        features = []
+        for column in columns:
+            meta = column.get("meta", column)
+            if kind := meta.get("feature"):
+                buckets = int(meta.get("buckets", default_buckets.get(kind, 0)))
+                features.append(Feature(column["name"], kind, buckets, tuple(meta.get("of", ()))))
+        return cls(tuple(features))

@@ -1,0 +1,279 @@
+"""Training and scoring: Arrow tables in, a Keras model or an array of probabilities out."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import tensorflow as tf
+
+from ml.evaluation.metrics import auc, log_loss
+from ml.ranking.features import FeatureSpec
+from ml.ranking.wide_deep import WideDeep, build_model, fingerprint, network_of
+
+log = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainingParams:
+    """Hyper-parameters. The L1 penalty is in the units of the summed loss: a wide weight stays zero until its
+    examples, together, pull it by more than that."""
+
+    epochs: int = 3
+    batch_size: int = 4096
+    hidden: tuple[int, ...] = (128, 64, 32)
+    embedding_dim: int = 8
+    deep_learning_rate: float = 0.02
+    wide_learning_rate: float = 0.05
+    wide_l1: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the examples: mean weighted log loss while training, and log loss and AUC on the holdout."""
+
+    epoch: int
+    loss: float
+    holdout_loss: float | None = None
+    holdout_auc: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    model: keras.Model
+    spec: FeatureSpec
+    history: tuple[Epoch, ...]
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Columns as the network takes them: int64 fingerprints (rows, categorical), float32 numbers (rows, numeric)."""
+
+    fingerprints: npt.NDArray[np.int64]
+    numbers: Floats
+
+
+def _strings(column: pa.ChunkedArray, name: str, where: str) -> pa.DictionaryArray:
+    """A column as dictionary-encoded strings; null becomes the empty string."""
+    try:
+        encoded = column.cast(pa.string()).fill_null("").dictionary_encode().combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ValueError(f"{where}: categorical feature '{name}' cannot be read as text ({error})") from error
+    return encoded
+
+
+def _numbers(column: pa.ChunkedArray, name: str, where: str) -> Floats:
+    try:
+        if pa.types.is_boolean(column.type):
+            column = column.cast(pa.int8())
+        numbers: Floats = column.cast(pa.float64()).to_numpy().astype(np.float32)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ValueError(
+            f"{where}: numeric feature '{name}' is {column.type}, which cannot be read as a number ({error}). "
+            "Cast it in the mart, or declare it `feature: categorical`"
+        ) from error
+    return numbers
+
+
+def _encode(table: pa.Table, spec: FeatureSpec, where: str) -> _Encoded:
+    """Hashes each distinct string once: most of the time of the model's own path goes into strings."""
+    spec.check_columns(table.column_names, where)
+    fingerprints = np.empty((table.num_rows, len(spec.categorical)), np.int64)
+    for position, name in enumerate(spec.categorical):
+        strings = _strings(table[name], name, where)
+        distinct = fingerprint(tf.constant(strings.dictionary.to_numpy(zero_copy_only=False), tf.string)).numpy()
+        fingerprints[:, position] = distinct[strings.indices.to_numpy()]
+    numbers = np.empty((table.num_rows, len(spec.numeric)), np.float32)
+    for position, name in enumerate(spec.numeric):
+        numbers[:, position] = _numbers(table[name], name, where)
+    return _Encoded(fingerprints, numbers)
+
+
+def _labels(table: pa.Table, where: str) -> tuple[Floats, Floats]:
+    """Labels 0/1 and weights of mean one. Raises ValueError when nothing can be learned from them."""
+    if "label" not in table.column_names:
+        raise ValueError(f"{where} has no column 'label'. Received: {table.column_names}")
+    labels = _numbers(table["label"], "label", where)
+    if wrong := int(np.count_nonzero((labels != 0) & (labels != 1))):
+        raise ValueError(f"{where}: label must be 0 or 1, never null ({wrong:,} of {len(labels):,} rows are not)")
+    positives = int(labels.sum())
+    if positives == 0:
+        raise ValueError(
+            f"{where}: none of {len(labels):,} rows is positive, so there is nothing to learn. "
+            "Look at the horizon's events and at the candidates' recall"
+        )
+    if positives == len(labels):
+        raise ValueError(f"{where}: all {len(labels):,} rows are positive; training needs negatives as well")
+    if "label_weight" not in table.column_names:
+        return labels, np.ones_like(labels)
+    weights = _numbers(table["label_weight"], "label_weight", where)
+    if wrong := int(np.count_nonzero(~(np.isfinite(weights) & (weights >= 0)))):
+        raise ValueError(
+            f"{where}: label_weight must be a finite number of at least 0 ({wrong:,} of {len(weights):,} rows are not)"
+        )
+    for label in (0, 1):
+        if not weights[labels == label].any():
+            raise ValueError(f"{where}: every row with label {label} weighs nothing; training needs both labels")
+    return labels, weights / weights.mean(dtype=np.float64)
+
+
+class _Optimisers:
+    """FTRL with L1 on the wide part, AdaGrad on the deep part, both touching only the rows a batch used."""
+
+    def __init__(self, network: WideDeep, params: TrainingParams) -> None:
+        self.network, self.params = network, params
+        self.dense = [variable.value for layer in network.dense for variable in layer.trainable_variables]
+        self.wide, self.embeddings = network.wide.value, network.embeddings.value
+        self.linear = tf.Variable(tf.zeros_like(self.wide))
+        self.accumulators = {
+            variable.ref(): tf.Variable(tf.fill(variable.shape, start))
+            for variable, start in [(self.wide, 1.0), *[(v, 1e-6) for v in [self.embeddings, *self.dense]]]
+        }
+
+    def _slot(self, variable: tf.Variable) -> tf.Tensor:
+        return self.accumulators[variable.ref()].handle
+
+    def apply_wide(self, gradient: tf.Tensor, ids: tf.Tensor) -> None:
+        tf.raw_ops.ResourceSparseApplyFtrl(
+            var=self.wide.handle,
+            accum=self._slot(self.wide),
+            linear=self.linear.handle,
+            grad=gradient,
+            indices=ids,
+            lr=self.params.wide_learning_rate,
+            l1=self.params.wide_l1,
+            l2=0.0,
+            lr_power=-0.5,
+        )
+
+    def apply_embeddings(self, gradient: tf.Tensor, ids: tf.Tensor) -> None:
+        tf.raw_ops.ResourceSparseApplyAdagradV2(
+            var=self.embeddings.handle,
+            accum=self._slot(self.embeddings),
+            lr=self.params.deep_learning_rate,
+            epsilon=1e-7,
+            grad=gradient,
+            indices=ids,
+        )
+
+    def apply_dense(self, gradients: Sequence[tf.Tensor]) -> None:
+        for variable, gradient in zip(self.dense, gradients, strict=True):
+            tf.raw_ops.ResourceApplyAdagradV2(
+                var=variable.handle,
+                accum=self._slot(variable),
+                lr=self.params.deep_learning_rate,
+                epsilon=1e-7,
+                grad=gradient,
+            )
+
+
+def _per_row(gradient: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums the gradients of looked-up rows that are the same table row."""
+    rows, position = tf.unique(tf.reshape(ids, [-1]))
+    flat = tf.reshape(gradient, tf.concat([tf.shape(position), tf.shape(gradient)[2:]], axis=0))
+    return tf.math.unsorted_segment_sum(flat, position, tf.size(rows)), rows
+
+
+def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., tf.Tensor]:
+    """One pass over shuffled examples as a single graph call: batches are cut inside it, so Python never waits."""
+    optimisers = _Optimisers(network, params)
+    categorical = len(network.spec.categorical)
+    batch_size = params.batch_size
+
+    def run(ids: tf.Tensor, numbers: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+        total = tf.constant(0.0, tf.float64)
+        for start in tf.range(0, tf.size(order), batch_size):
+            chosen = order[start : start + batch_size]
+            wide_ids, label, weight = tf.gather(ids, chosen), tf.gather(labels, chosen), tf.gather(weights, chosen)
+            deep_ids = wide_ids[:, :categorical]
+            wide_rows, embedding_rows = tf.gather(network.wide, wide_ids), tf.gather(network.embeddings, deep_ids)
+            normalised = network.normalised(tf.gather(numbers, chosen))
+            with tf.GradientTape() as tape:
+                tape.watch([wide_rows, embedding_rows])
+                logits = network.logits(wide_rows, embedding_rows, normalised)
+                losses = weight * tf.nn.sigmoid_cross_entropy_with_logits(label, logits)
+                loss = tf.reduce_sum(losses)
+            wide_gradient, embedding_gradient, *gradients = tape.gradient(
+                loss, [wide_rows, embedding_rows, *optimisers.dense]
+            )
+            if wide_ids.shape[1]:
+                optimisers.apply_wide(*_per_row(wide_gradient, wide_ids))
+            if categorical:
+                optimisers.apply_embeddings(*_per_row(embedding_gradient, deep_ids))
+            optimisers.apply_dense(gradients)
+            total += tf.cast(loss, tf.float64)
+        return total / tf.cast(tf.size(order), tf.float64)
+
+    compiled: Callable[..., tf.Tensor] = tf.function(run)
+    return compiled
+
+
+def train(
+    examples: pa.Table,
+    holdout: pa.Table | None,
+    spec: FeatureSpec,
+    params: TrainingParams,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> TrainedModel:
+    """Trains Wide & Deep jointly on one logistic loss.
+
+    `examples` and `holdout` have the columns of `spec`, `label` (0/1) and optionally `label_weight` (>= 0). The holdout
+    is only reported by epoch; it never chooses anything. The same tables, params and number of TensorFlow threads give
+    the same weights, bit by bit.
+    Raises ValueError where there is nothing to learn from or a column is missing or unreadable.
+    """
+    labels, weights = _labels(examples, "training examples")
+    encoded = _encode(examples, spec, "training examples")
+    for name, column in zip(spec.numeric, encoded.numbers.T, strict=True):
+        if not np.isfinite(column).any():
+            log.warning("feature '%s' has no finite value in the training examples: it teaches nothing", name)
+    model = build_model(spec, params.hidden, params.embedding_dim, params.seed)
+    network = network_of(model)
+    network.adapt(encoded.numbers)
+    rate = float(np.average(labels, weights=weights))
+    network.dense[-1].bias.assign([np.log(rate / (1 - rate))])
+
+    ids = network.hash_ids(encoded.fingerprints)
+    columns = [tf.constant(column, tf.float32) for column in (encoded.numbers, labels, weights)]
+    del encoded
+    run, shuffle = _epoch_function(network, params), np.random.default_rng(params.seed)
+    history = []
+    for number in range(1, params.epochs + 1):
+        loss = float(run(ids, *columns, shuffle.permutation(len(labels)).astype(np.int32)))
+        if not np.isfinite(loss):
+            raise ValueError(f"training diverged in epoch {number} (loss {loss}); lower the learning rates in {params}")
+        epoch = Epoch(number, loss)
+        if holdout is not None and holdout.num_rows:
+            scores = score(model, spec, holdout)
+            held_labels = _numbers(holdout["label"], "label", "holdout")
+            epoch = Epoch(number, loss, log_loss(held_labels, scores), auc(held_labels, scores))
+        history.append(epoch)
+        on_epoch(epoch)
+    return TrainedModel(model, spec, tuple(history))
+
+
+def score(model: keras.Model, spec: FeatureSpec, candidates: pa.Table, batch_size: int = 65_536) -> Floats:
+    """Probability of each candidate, float32 (rows,): what `model.predict` on the raw columns gives, only faster.
+
+    Raises ValueError naming the feature columns that `candidates` lacks, or when a score is not finite.
+    """
+    network = network_of(model)
+    if network.spec != spec:
+        raise ValueError(
+            f"the model was trained with other features than it is asked to score: {network.spec.columns} "
+            f"against {spec.columns}"
+        )
+    encoded = _encode(candidates, spec, "candidates")
+    scores = np.empty(candidates.num_rows, np.float32)
+    for start in range(0, candidates.num_rows, batch_size):
+        rows = slice(start, start + batch_size)
+        scores[rows] = network.score_batch(encoded.fingerprints[rows], encoded.numbers[rows]).numpy()
+    if wrong := int(np.count_nonzero(~np.isfinite(scores))):
+        raise ValueError(f"the model gives {wrong:,} of {len(scores):,} candidates no finite score; do not use it")
+    return scores

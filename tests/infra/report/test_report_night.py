@@ -1,0 +1,77 @@
+from copy import deepcopy
+
+import pytest
+
+from infra.report.night import NightSummary
+
+
+def metrics(**rows: tuple[float, float, float]) -> list[dict]:
+    return [
+        {"contender": name, "metric": "ndcg_at_10", "value": value, "low": low, "high": high}
+        for name, (value, low, high) in rows.items()
+    ]
+
+
+def night(*metric_rows: dict) -> NightSummary:
+    return NightSummary(as_of="2000-12-15", run_id="x", metrics=metric_rows)
+
+
+def test_best_and_tied_by_overlapping_intervals():
+    standing = night(
+        *metrics(popularity=(0.05, 0.04, 0.06), challenger=(0.07, 0.06, 0.08), item_neighbours=(0.04, 0.03, 0.05))
+    ).standing("ndcg_at_10")
+    assert standing.best == "challenger"
+    assert standing.tied == {"popularity"}
+
+
+def test_a_paired_difference_outweighs_overlapping_intervals():
+    rows = metrics(popularity=(0.06, 0.05, 0.07), challenger=(0.07, 0.06, 0.08))
+    paired = {"contender": "popularity", "against": "challenger", "metric": "ndcg_at_10", "value": -0.01}
+    assert night(*rows, paired | {"low": -0.015, "high": -0.005}).standing("ndcg_at_10").tied == frozenset()
+    assert night(*rows, paired | {"low": -0.025, "high": 0.001}).standing("ndcg_at_10").tied == {"popularity"}
+
+
+def test_lower_log_loss_is_better_and_more_coverage_is_not():
+    rows = [
+        {"contender": name, "metric": metric, "value": value}
+        for name, value in (("champion", 0.4), ("challenger", 0.3))
+        for metric in ("log_loss", "coverage")
+    ]
+    assert night(*rows).standing("log_loss").best == "challenger"
+    assert night(*rows).standing("coverage").best is None
+
+
+@pytest.mark.parametrize(
+    ("challenger", "sentence"),
+    [
+        ((0.09, 0.08, 0.10), "The model beats the NDCG@10 of the best baseline (Popularity): 0.0900 against 0.0600."),
+        ((0.07, 0.06, 0.08), "The model cannot be told from the NDCG@10 of the best baseline (Popularity)"),
+        ((0.03, 0.02, 0.04), "The model falls short of the NDCG@10 of the best baseline (Popularity)"),
+    ],
+)
+def test_one_honest_sentence_about_the_model(challenger, sentence):
+    rows = metrics(item_neighbours=(0.04, 0.03, 0.05), popularity=(0.06, 0.055, 0.065), challenger=challenger)
+    assert night(*rows).model_against_baselines().startswith(sentence)
+
+
+def test_no_sentence_without_a_baseline():
+    assert night(*metrics(challenger=(0.07, 0.06, 0.08))).model_against_baselines() == ""
+    assert night().model_against_baselines() == ""
+
+
+def test_the_night_is_as_bad_as_its_worst_gate(facts, summary):
+    assert summary.verdict == "warn"
+    worse = deepcopy(facts)
+    worse["gates"][3]["verdict"] = "stop"
+    assert NightSummary.model_validate(worse).verdict == "stop"
+
+
+def test_json_round_trip(summary):
+    assert NightSummary.model_validate_json(summary.model_dump_json()) == summary
+
+
+def test_a_metric_that_could_not_be_computed_is_never_the_best():
+    broken = night(*metrics(challenger=(float("nan"),) * 3, popularity=(0.05, 0.04, 0.06)))
+    assert broken.standing("ndcg_at_10").best == "popularity"
+    assert broken.model_against_baselines() == ""
+    assert NightSummary.model_validate_json(broken.model_dump_json()).standing("ndcg_at_10").best == "popularity"

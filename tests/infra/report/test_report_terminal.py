@@ -1,0 +1,54 @@
+import io
+from copy import deepcopy
+
+from rich.console import Console
+
+from infra.report import NightSummary, print_summary
+
+
+def printed(summary: NightSummary, width: int = 110) -> str:
+    console = Console(width=width, record=True, highlight=False, file=io.StringIO())
+    print_summary(summary, console)
+    return console.export_text()
+
+
+def test_everything_a_person_wants_fits_two_screens(summary):
+    text = printed(summary)
+    assert len(text.splitlines()) <= 80
+    for wanted in (
+        "stream",
+        "shop",
+        "forum",
+        "412,907",
+        "0.0713 ★",
+        "0.0702 ≈",
+        "Usual Suspects, The (1995)",
+        "(popular)",
+    ):
+        assert wanted in text
+    assert "forum did not deliver: data of one night ago" in text
+    assert "sources forum: expected at most 0.50% of a table's rows unreadable; found posts (0.71%)" in text
+
+
+def test_paths_are_never_wrapped(summary):
+    assert "/home/ada/crossrec/var/logs/nightly-2000-12-15.log\n" in printed(summary, width=40)
+
+
+def test_markup_in_a_title_is_only_text(facts):
+    odd = deepcopy(facts)
+    odd["people"][2]["events"][0]["title"] = "[bold]Brackets[/nope] (1999)"
+    odd["people"][2]["lists"][0]["items"][0]["title"] = "[red]List[/]"
+    text = printed(NightSummary.model_validate(odd))
+    assert "[bold]Brackets[/nope] (1999)" in text
+    assert "[red]List[/]" in text
+
+
+def test_a_stopped_night_shows_what_stopped_it_and_nothing_that_was_not_made(facts):
+    stopped = {key: facts[key] for key in ("as_of", "run_id", "links")}
+    stopped["funnel"] = [{"platform": "shop", "raw_rows": 9}]
+    check = {"description": "labels of 0 or 1", "severity": "stop", "success": False, "observed": "2 of 9 rows not so"}
+    stopped["gates"] = [{"gate": "training_data", "verdict": "stop", "checks": [check]}]
+    text = printed(NightSummary.model_validate(stopped))
+    assert "✗ training data: expected labels of 0 or 1; found 2 of 9 rows not so" in text
+    assert "lists made" not in text
+    assert "held-out" not in text

@@ -1,0 +1,119 @@
+"""What a sources file may say, and what it hears when it says something else."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.platforms import DeclarationError, PlatformError, load_platforms
+from infra.settings import PROJECT_ROOT, Settings
+
+TABLES = """
+- name: orders
+  {meta}: {{contract: events, key: [order_no], watermark: recorded_at}}
+  columns: [{{name: order_no}}, {{name: email, {meta}: {{identifier: token, kind: email}}}}, {{name: recorded_at}}]
+"""
+
+
+def test_the_projects_own_platforms_are_valid(settings: Settings) -> None:
+    platforms = load_platforms(PROJECT_ROOT / "dbt_project" / "models" / "staging")
+    assert {"forum", "shop", "stream"} <= {platform.name for platform in platforms}
+    assert [platform.name for platform in platforms] == sorted(platform.name for platform in platforms)
+
+
+def test_both_spellings_of_meta_say_the_same(declare) -> None:
+    old = "- {name: orders, meta: {key: [id]}, columns: [{name: id}, {name: name, meta: {identifier: vault}}]}"
+    new = old.replace("meta: {key: [id]}", "config: {meta: {key: [id]}}")
+    new = new.replace("meta: {identifier: vault}", "config: {meta: {identifier: vault}}")
+    assert declare("sqlite:///x", old) == declare("sqlite:///x", new)
+    assert [column.name for column in declare("sqlite:///x", new).tables[0].vaulted] == ["name"]
+
+
+FAULTS = [
+    ("key: [order_no]", "key: [order_id]", r"table 'orders': key 'order_id' is not among the columns. Declare it"),
+    ("key: [order_no]", "key: [email]", r"table 'orders': key 'email' is an identifier"),
+    ("watermark: recorded_at", "watermrak: recorded_at", r"table 'orders': watermrak: Extra inputs.*'recorded_at'"),
+    ("identifier: token", "identifier: tokn", r"column 'email': identifier: Input should be 'token'.*Received: 'tokn'"),
+    (", kind: email", "", r"column 'email': 'kind: email' or 'kind: phone' belongs to 'identifier: token'"),
+    (
+        "name: recorded_at}]",
+        "name: recorded_at}, {name: order_no}]",
+        r"table 'orders': column 'order_no' is declared twice",
+    ),
+    ("name: recorded_at}]", "name: recorded_at}, {name: email_token}]", r"a token column would land under the name of"),
+    (
+        "name: recorded_at}]",
+        "name: recorded_at}, {name: _row}]",
+        r"column '_row': name: names with a leading underscore",
+    ),
+    (
+        "contract: events",
+        "contract: evnets",
+        r"table 'orders': contract: Input should be 'accounts'.*Received: 'evnets'",
+    ),
+    (
+        "contract: events",
+        "path: 'orders-{date}.jsonl'",
+        r"the \{date\} of the path is the watermark. Remove 'watermark'",
+    ),
+    ("contract: events", "path: orders.xlsx", r"path 'orders.xlsx' must end in one of jsonl, csv, parquet"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "message"), FAULTS)
+def test_a_fault_is_named_with_platform_table_column_and_value(declare, right: str, wrong: str, message: str) -> None:
+    tables = TABLES.format(meta="meta")
+    assert right in tables
+    with pytest.raises(DeclarationError, match=r"platform 'shop'.*" + message) as raised:
+        declare("sqlite:///x", tables.replace(right, wrong, 1))
+    assert "Remedy: correct" in str(raised.value)
+    assert "_shop__sources.yml" in str(raised.value)
+
+
+def test_platform_options_are_checked_too(declare) -> None:
+    with pytest.raises(DeclarationError, match=r"timezone: no such time zone.*Received: 'Europe/Berlinn'"):
+        declare("sqlite:///x", TABLES.format(meta="meta"), timezone="Europe/Berlinn")
+    with pytest.raises(DeclarationError, match=r"phone_country: .*Received: '\+61'"):
+        declare("sqlite:///x", TABLES.format(meta="meta"), phone_country="'+61'")
+
+
+def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path) -> None:
+    for name, text in {"shop": "sources: [{name: stream, tables: []}]", "broken": "sources: [", "empty": ""}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"_{name}__sources.yml").write_text(text)
+    with pytest.raises(DeclarationError) as raised:
+        load_platforms(tmp_path)
+    assert "broken" in str(raised.value)
+    assert "platform 'stream': connection: Field required" in str(raised.value)
+    assert "platform 'stream': tables: " in str(raised.value)
+
+
+def test_a_platform_lives_in_the_folder_of_its_name(declare, tmp_path: Path) -> None:
+    declare("sqlite:///x", TABLES.format(meta="meta"))
+    (tmp_path / "staging" / "shop").rename(tmp_path / "staging" / "store")
+    with pytest.raises(DeclarationError, match="platform 'shop': declared in the folder of another"):
+        load_platforms(tmp_path / "staging")
+
+
+def test_the_environment_goes_before_the_demo(declare, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = declare("sqlite:///{demo}/shop.sqlite", TABLES.format(meta="meta"))
+    assert platform.address(settings).path == f"{settings.demo_path}/shop.sqlite"
+    monkeypatch.setenv("CROSSREC_SHOP_URL", "postgres://me:p%40ss@db.example:5433/shop?sslmode=require")
+    assert platform.address(settings) == (
+        ("postgresql", "db.example", 5433, "me", "p@ss", "/shop", {"sslmode": "require"})
+    )
+    monkeypatch.setenv("CROSSREC_SHOP_URL", "s3://bucket/pre/fix")
+    assert platform.address(settings)[:2] == ("s3", "bucket")
+
+
+@pytest.mark.parametrize(
+    "url", ["oracle://me:secret@host/db", "sqlite://relative.db", "mysql://me:secret@host:x/db", ""]
+)
+def test_an_unusable_url_is_told_without_its_password(url: str, declare, settings, monkeypatch) -> None:
+    platform = declare("sqlite:///x", TABLES.format(meta="meta"))
+    monkeypatch.setenv("CROSSREC_SHOP_URL", url)
+    with pytest.raises(
+        PlatformError, match=r"platform 'shop': no usable connection. .* set CROSSREC_SHOP_URL"
+    ) as raised:
+        platform.address(settings)
+    assert "secret" not in str(raised.value)
+    assert not raised.value.retryable

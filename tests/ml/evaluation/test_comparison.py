@@ -1,0 +1,128 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from ml.evaluation.comparison import Contender, compare
+from ml.evaluation.metrics import auc
+
+PEOPLE, ITEMS = 150, 15
+
+
+@pytest.fixture(scope="module")
+def tables() -> tuple[dict[str, pa.Table], pa.Table]:
+    """Scores of a good, an equally good and a random contender on two platforms."""
+    random = np.random.default_rng(0)
+    person = np.repeat([f"p{n:03}" for n in range(PEOPLE)], 2 * ITEMS)
+    platform = np.tile(np.repeat(["shop", "stream"], ITEMS), PEOPLE)
+    item = np.tile([f"i{n:02}" for n in range(ITEMS)], 2 * PEOPLE)
+    taste = np.repeat(random.normal(size=2 * PEOPLE), ITEMS)  # rows of one person go together
+    signal = random.normal(size=len(person))
+    label = (random.random(len(person)) < 1 / (1 + np.exp(2.5 - 1.5 * signal - taste))).astype(int)
+    rows = pa.table({"person_id": person, "platform": platform, "item_id": item, "label": label})
+    relevant = rows.group_by(["person_id", "platform"]).aggregate([("label", "sum")])
+    relevant = relevant.rename_columns({"label_sum": "relevant"})
+    scores = {
+        "good": signal,
+        "alike": signal + 0.01 * random.normal(size=len(signal)),
+        "random": random.normal(size=len(signal)),
+    }
+    return {
+        name: rows.append_column("score", pa.array(1 / (1 + np.exp(-values)))) for name, values in scores.items()
+    }, relevant
+
+
+@pytest.fixture(scope="module")
+def comparison(tables: tuple[dict[str, pa.Table], pa.Table]) -> pa.Table:
+    scored, relevant = tables
+    contenders = [Contender(name, table, probabilities=name == "good") for name, table in scored.items()]
+    return compare(contenders, relevant, {"shop": 30, "stream": 20}, replicates=400)
+
+
+def row(
+    table: pa.Table, contender: str, metric: str, platform: str = "all", against: str | None = None
+) -> dict[str, float]:
+    opponent = pc.field("against").is_null() if against is None else pc.field("against") == against
+    found = table.filter(
+        (pc.field("contender") == contender)
+        & (pc.field("metric") == metric)
+        & (pc.field("platform") == platform)
+        & opponent
+    ).to_pylist()
+    assert len(found) == 1
+    return dict(found[0])
+
+
+def test_values_are_the_plain_metrics(comparison: pa.Table, tables: tuple[dict[str, pa.Table], pa.Table]) -> None:
+    scored, relevant = tables
+    judged = {(entry["person_id"], entry["platform"]) for entry in relevant.to_pylist() if entry["relevant"]}
+    kept = [entry for entry in scored["good"].to_pylist() if (entry["person_id"], entry["platform"]) in judged]
+    labels, scores = (np.array([entry[name] for entry in kept]) for name in ("label", "score"))
+    assert row(comparison, "good", "auc")["value"] == pytest.approx(auc(labels, scores))
+    assert row(comparison, "good", "coverage", "shop")["value"] == ITEMS / 30
+    assert row(comparison, "good", "coverage")["value"] == 2 * ITEMS / 50
+    assert row(comparison, "good", "coverage")["low"] is None
+
+
+def test_a_clear_difference_has_its_interval_beyond_zero(comparison: pa.Table) -> None:
+    for platform in ("all", "shop", "stream"):
+        for metric in ("ndcg_at_10", "mrr", "auc"):
+            better = row(comparison, "good", metric, platform, "random")
+            worse = row(comparison, "random", metric, platform, "good")
+            assert 0 < better["low"] < better["value"] < better["high"]
+            assert worse["value"] == -better["value"]
+            assert worse["high"] == pytest.approx(-better["low"])
+
+
+def test_pairing_makes_the_difference_of_two_alike_narrow(comparison: pa.Table) -> None:
+    own = row(comparison, "good", "ndcg_at_10")
+    difference = row(comparison, "alike", "ndcg_at_10", against="good")
+    assert difference["low"] <= 0 <= difference["high"]
+    assert difference["high"] - difference["low"] < (own["high"] - own["low"]) / 5
+
+
+def test_only_probabilities_have_a_log_loss(comparison: pa.Table) -> None:
+    assert row(comparison, "good", "log_loss")["value"] > 0
+    assert not comparison.filter((pc.field("contender") == "random") & (pc.field("metric") == "log_loss")).num_rows
+
+
+def test_auc_interval_agrees_with_resampling_whole_people(
+    comparison: pa.Table, tables: tuple[dict[str, pa.Table], pa.Table]
+) -> None:
+    scored, relevant = tables
+    judged = scored["good"].join(
+        relevant.filter(pc.field("relevant") > 0), ["person_id", "platform"], join_type="inner"
+    )
+    person = pc.rank(judged["person_id"], tiebreaker="dense").to_numpy() - 1
+    labels, scores = judged["label"].to_numpy(), judged["score"].to_numpy()
+    rows_of = [np.flatnonzero(person == index) for index in range(person.max() + 1)]
+    random = np.random.default_rng(1)
+    draws = []
+    for _ in range(300):
+        rows = np.concatenate([rows_of[index] for index in random.integers(len(rows_of), size=len(rows_of))])
+        draws.append(auc(labels[rows], scores[rows]))
+    measured = row(comparison, "good", "auc")
+    assert measured["high"] - measured["low"] == pytest.approx(np.ptp(np.quantile(draws, [0.025, 0.975])), rel=0.2)
+
+
+def test_same_seed_same_table(tables: tuple[dict[str, pa.Table], pa.Table]) -> None:
+    scored, relevant = tables
+    contenders = [Contender("good", scored["good"]), Contender("random", scored["random"])]
+    sizes = {"shop": 30, "stream": 20}
+    first, again, other = (compare(contenders, relevant, sizes, replicates=50, seed=seed) for seed in (1, 1, 2))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+def test_people_are_those_with_something_to_find(
+    comparison: pa.Table, tables: tuple[dict[str, pa.Table], pa.Table]
+) -> None:
+    found = tables[1].filter(pc.field("relevant") > 0)
+    assert row(comparison, "good", "mrr")["people"] == len(pc.unique(found["person_id"]))
+    assert row(comparison, "good", "mrr", "shop")["people"] == found.filter(pc.field("platform") == "shop").num_rows
+
+
+def test_names_are_unique(tables: tuple[dict[str, pa.Table], pa.Table]) -> None:
+    scored, relevant = tables
+    with pytest.raises(ValueError, match="different names"):
+        compare([Contender("a", scored["good"]), Contender("a", scored["random"])], relevant, {})

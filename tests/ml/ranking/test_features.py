@@ -1,0 +1,43 @@
+from typing import Any
+
+import pytest
+
+from ml.ranking.features import Feature, FeatureSpec
+
+
+def test_reads_columns_as_dbt_has_them() -> None:
+    spec = FeatureSpec.from_dbt_columns(
+        [
+            {"name": "person_id", "meta": {}},
+            {"name": "popularity", "meta": {"feature": "numeric"}},
+            {"name": "genre", "meta": {"feature": "categorical"}},
+            {"name": "age", "meta": {"feature": "categorical", "buckets": 20}},
+            {"name": "genre_x_age", "feature": "cross", "of": ["genre", "age"], "buckets": 500},
+        ]
+    )
+    assert spec.features == (
+        Feature("popularity", "numeric"),
+        Feature("genre", "categorical", 1_000),
+        Feature("age", "categorical", 20),
+        Feature("genre_x_age", "cross", 500, ("genre", "age")),
+    )
+    assert spec.columns == ("genre", "age", "popularity")
+    assert FeatureSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([], "no column is declared a feature"),
+        ([{"name": "a", "feature": "text"}], "'a': kind must be one of"),
+        ([{"name": "a", "feature": "numeric"}, {"name": "a", "feature": "numeric"}], r"\['a'\] are declared more than"),
+        ([{"name": "a", "feature": "categorical", "buckets": 1}], "at least 2 buckets. Received: buckets=1"),
+        (
+            [{"name": "n", "feature": "numeric"}, {"name": "x", "feature": "cross", "of": ["n", "m"]}],
+            r"cross 'x'.*not categorical: \['n', 'm'\]",
+        ),
+    ],
+)
+def test_contradictions_name_the_feature(columns: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FeatureSpec.from_dbt_columns(columns)

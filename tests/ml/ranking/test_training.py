@@ -1,0 +1,145 @@
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+
+from ml.ranking.features import Feature, FeatureSpec
+from ml.ranking.training import Epoch, TrainedModel, TrainingParams, score, train
+from ml.ranking.wide_deep import build_model, fingerprint, network_of
+
+Examples = Callable[[int, int], pa.Table]
+QUICK = TrainingParams(epochs=1, batch_size=500, hidden=(8,), embedding_dim=4, seed=5)
+
+
+def weights(trained: TrainedModel) -> list[bytes]:
+    return [variable.numpy().tobytes() for variable in trained.model.weights]
+
+
+def test_learns_the_signal_and_reports_each_epoch(make_examples: Examples, spec: FeatureSpec) -> None:
+    seen: list[Epoch] = []
+    params = replace(QUICK, epochs=4, batch_size=256, hidden=(32, 16))
+    trained = train(make_examples(8_000, 1), make_examples(4_000, 2), spec, params, seen.append)
+    assert tuple(seen) == trained.history
+    assert [epoch.epoch for epoch in seen] == [1, 2, 3, 4]
+    assert seen[-1].loss < seen[0].loss
+    assert seen[-1].holdout_auc is not None
+    assert seen[-1].holdout_auc > 0.83  # the true probabilities reach 0.86 where recency is not missing
+
+
+def test_same_seed_same_weights(make_examples: Examples, spec: FeatureSpec) -> None:
+    table = make_examples(3_000, 1)
+    first, again = train(table, None, spec, QUICK), train(table, None, spec, QUICK)
+    other = train(table, None, spec, replace(QUICK, seed=6))
+    assert weights(first) == weights(again)
+    assert weights(first) != weights(other)
+
+
+def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spec: FeatureSpec) -> None:
+    table = make_examples(300, 1)
+    params = replace(QUICK, batch_size=300, wide_l1=2.0)
+    trained = network_of(train(table, None, spec, params).model)
+
+    oracle = network_of(build_model(spec, params.hidden, params.embedding_dim, params.seed))
+    numbers = np.column_stack([table[name].to_numpy() for name in spec.numeric]).astype(np.float32)
+    label = table["label"].to_numpy().astype(np.float32)
+    oracle.adapt(numbers)
+    oracle.dense[-1].bias.assign([np.log(label.mean() / (1 - label.mean()))])
+    strings = tf.constant(np.column_stack([table[name].to_numpy() for name in spec.categorical]).tolist())
+    wide = keras.optimizers.Ftrl(
+        params.wide_learning_rate, initial_accumulator_value=1.0, l1_regularization_strength=params.wide_l1
+    )
+    deep = keras.optimizers.Adagrad(params.deep_learning_rate, initial_accumulator_value=1e-6, epsilon=1e-12)
+    deep_variables = [variable for variable in oracle.trainable_variables if variable is not oracle.wide]
+    with tf.GradientTape() as tape:
+        loss = len(label) * keras.losses.BinaryCrossentropy()(label, oracle.probability(fingerprint(strings), numbers))
+    gradients = tape.gradient(loss, [oracle.wide.value, *[variable.value for variable in deep_variables]])
+    wide.apply([tf.convert_to_tensor(gradients[0])], [oracle.wide])
+    deep.apply([tf.convert_to_tensor(gradient) for gradient in gradients[1:]], deep_variables)
+
+    assert np.count_nonzero(trained.wide.numpy()) > 0
+    for ours, theirs in zip(trained.trainable_variables, oracle.trainable_variables, strict=True):
+        assert np.allclose(ours.numpy(), theirs.numpy(), atol=2e-4), ours.path
+
+
+def test_weights_count_rows(make_examples: Examples) -> None:
+    spec = FeatureSpec((Feature("genre", "categorical", 50), Feature("age", "categorical", 20)))
+    table = make_examples(400, 1)
+    repeats = np.random.default_rng(0).integers(1, 4, size=400)
+    params = replace(QUICK, batch_size=2_000)
+    weighted = train(table.append_column("label_weight", pa.array(repeats.astype(float))), None, spec, params)
+    repeated = train(table.take(np.repeat(np.arange(400), repeats)), None, spec, params)
+    assert weighted.history[0].loss == pytest.approx(repeated.history[0].loss, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("label", [0] * 100, "none of 100 rows is positive"),
+        ("label", [1] * 100, "all 100 rows are positive"),
+        ("label", [0, 2] * 50, "label must be 0 or 1, never null .50 of 100"),
+        ("label", [0, 1, 1, None] * 25, "label must be 0 or 1, never null .25 of 100"),
+        ("label_weight", [1.0, -1.0] * 50, "label_weight must be a finite number of at least 0 .50 of 100"),
+        ("label_weight", [0.0] * 100, "every row with label 0 weighs nothing"),
+        ("recency", ["soon"] * 100, "numeric feature 'recency' is string, which cannot be read as a number"),
+    ],
+)
+def test_unusable_examples_are_refused(
+    make_examples: Examples, spec: FeatureSpec, column: str, values: list[object], message: str
+) -> None:
+    table = make_examples(100, 1)
+    table = table.drop_columns([column]) if column in table.column_names else table
+    with pytest.raises(ValueError, match=f"training examples: .*{message}"):
+        train(table.append_column(column, pa.array(values)), None, spec, QUICK)
+
+
+def test_missing_columns_are_all_named(make_examples: Examples, spec: FeatureSpec) -> None:
+    table = make_examples(100, 1)
+    trained = train(table, None, spec, QUICK)
+    lacking = table.drop_columns(["noise", "genre"])
+    with pytest.raises(ValueError, match=r"candidates lacks 2 of the model's 4 feature columns: \['genre', 'noise'\]"):
+        score(trained.model, spec, lacking)
+    with pytest.raises(ValueError, match="training examples lacks 2"):
+        train(lacking, None, spec, QUICK)
+    with pytest.raises(ValueError, match="no column 'label'"):
+        train(table.drop_columns(["label"]), None, spec, QUICK)
+
+
+def test_a_model_scores_only_with_its_own_features(make_examples: Examples, spec: FeatureSpec) -> None:
+    table = make_examples(100, 1)
+    trained = train(table, None, spec, QUICK)
+    with pytest.raises(ValueError, match="trained with other features"):
+        score(trained.model, FeatureSpec((Feature("noise", "numeric"),)), table)
+
+
+def test_an_empty_feature_is_reported(
+    make_examples: Examples, spec: FeatureSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = make_examples(100, 1).drop_columns(["noise"]).append_column("noise", pa.nulls(100, pa.float64()))
+    with caplog.at_level(logging.WARNING):
+        trained = train(table, None, spec, QUICK)
+    assert "feature 'noise' has no finite value" in caplog.text
+    assert np.isfinite(score(trained.model, spec, table)).all()
+
+
+def test_column_types_and_batches_do_not_matter(make_examples: Examples, spec: FeatureSpec) -> None:
+    table = make_examples(1_000, 1)
+    trained = train(table, None, spec, QUICK)
+    plain = score(trained.model, spec, table)
+    encoded = table.set_column(2, "genre", table["genre"].dictionary_encode())
+    chunked = pa.concat_tables([encoded.slice(0, 300), encoded.slice(300)])
+    assert np.allclose(score(trained.model, spec, chunked, batch_size=77), plain, atol=1e-6)
+    assert score(trained.model, spec, table.slice(0, 0)).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", ["numeric", "categorical"])
+def test_one_kind_of_feature_is_enough(make_examples: Examples, spec: FeatureSpec, kind: str) -> None:
+    only = FeatureSpec(tuple(feature for feature in spec.features if feature.kind == kind))
+    table = make_examples(1_000, 1)
+    trained = train(table, table, only, QUICK)
+    assert len(trained.model.inputs) == 2
+    assert trained.history[0].holdout_auc is not None
