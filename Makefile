@@ -10,7 +10,6 @@ SQLFLUFF := CROSSREC_DBT_WAREHOUSE=:memory: DBT_TARGET_PATH=var/lint/target DBT_
 # bytecode written once here saves every later process seconds; some machines forbid it by default
 export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
-export UV_NO_PROGRESS := $(CI)
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,8 +54,8 @@ setup: .venv/.ready ## Install uv and the locked environment into this folder
 .venv/.ready: requirements.lock pyproject.toml | $(UV)
 	@echo "installing the locked environment (about a minute the first time)"
 	@test -x $(BIN)/python || $(UV) venv -q --python "$(PYTHON)" .venv
-	@$(UV) pip sync -q requirements.lock
-	@$(UV) pip install -q --no-deps --no-build-isolation-package crossrec -e . || $(UV) pip install -q --no-deps -e .
+	@$(UV) pip sync -q --require-hashes requirements.lock
+	@$(UV) pip install -q --no-deps -e .
 	@touch $@
 
 $(UV):
