@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 from filelock import FileLock, Timeout
 from rich.console import Console
+from rich.markup import escape
 
 from infra.deploy.embedded import QUIET, airflow_environment
 from infra.deploy.servers import ServerError, prepare_airflow, serve
@@ -106,7 +107,7 @@ def _run_night(settings: Settings, as_of: date, demo_size: Literal["full", "smal
     logs.mkdir(exist_ok=True)
     log_file, progress_file = logs / f"nightly-{as_of}.log", logs / f"nightly-{as_of}.progress"
     progress_file.write_text("")
-    console.print(f"the night of [bold]{as_of}[/bold]; Airflow's own log: {log_file}")
+    console.print(f"the night of [bold]{as_of}[/bold]; Airflow's own log: {log_file}", soft_wrap=True)
     with log_file.open("w") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "dags.run", as_of.isoformat(), str(progress_file)],
@@ -140,22 +141,23 @@ def _show_progress(progress_file: Path, child: "subprocess.Popen[bytes]") -> str
             ended = child.poll() is not None
             for line in lines:
                 kind, _, text = line.rstrip("\n").partition("\t")
+                text = escape(text)
                 if kind == "task":
                     running = text
                     status.update(running)
+                elif kind == "tick":
+                    status.update(f"{running}: {text}")
+                elif kind == "fact":
+                    console.print(f"      [dim]{text}[/dim]", soft_wrap=True)
+                elif kind == "warning":
+                    console.print(f"    [yellow]! {text}[/yellow]", soft_wrap=True)
                 elif kind == "done":
                     console.print(f"  [green]✓[/green] {text}")
                 elif kind == "failed":
                     failed = failed or text
                     console.print(f"  [red]✗ {text}[/red]")
                 elif kind == "error":
-                    console.print(f"      {text}", markup=False, soft_wrap=True)
-                elif kind == "warning":
-                    console.print(f"  [yellow]![/yellow] {text}")
-                else:
-                    status.update(f"{running}: {text}")
-                    if not console.is_terminal:
-                        console.print(f"      {text}", markup=False)
+                    console.print(f"      {text}", soft_wrap=True)
             if ended:
                 return failed
             time.sleep(0.2)

@@ -5,6 +5,7 @@ Started by the command line as `python -m dags.run AS_OF PROGRESS_FILE`, in the 
 
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,16 @@ class Progress(logging.Handler):
     """Writes what tasks and steps say to a file: a kind, a tab, a line."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         self.file = path.open("a", buffering=1)
-        self.started: dict[str, datetime] = {}
+        self.started: dict[Any, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if text.startswith("warning: "):
             self.write("warning", text.removeprefix("warning: "))
         else:
-            self.write("info", text)
+            self.write("fact" if record.levelno >= logging.INFO else "tick", text)
 
     def write(self, kind: str, text: str) -> None:
         for line in text.splitlines():
@@ -33,14 +34,13 @@ class Progress(logging.Handler):
 
     @hookimpl
     def on_task_instance_running(self, previous_state: Any, task_instance: Any) -> None:
-        name = _name(task_instance)
-        self.started[name] = datetime.now(UTC)
-        self.write("task", name)
+        self.started[task_instance.id] = time.monotonic()
+        self.write("task", _name(task_instance))
 
     @hookimpl
     def on_task_instance_success(self, previous_state: Any, task_instance: Any) -> None:
-        name = _name(task_instance)
-        self.write("done", f"{name}  {(datetime.now(UTC) - self.started[name]).total_seconds():.1f} s")
+        seconds = time.monotonic() - self.started[task_instance.id]
+        self.write("done", f"{_name(task_instance)}  {seconds:.1f} s")
 
     @hookimpl
     def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:
@@ -49,19 +49,25 @@ class Progress(logging.Handler):
 
 
 def _name(task_instance: Any) -> str:
-    index = getattr(task_instance, "map_index", -1)
-    return task_instance.task_id if index < 0 else f"{task_instance.task_id}[{index}]"
+    if task_instance.map_index < 0:
+        return str(task_instance.task_id)
+    mapped_over = getattr(task_instance, "rendered_map_index", None) or task_instance.map_index
+    return f"{task_instance.task_id} [{mapped_over}]"
 
 
 def run(as_of: str, progress_file: str) -> bool:
     """True if the night is green."""
     progress = Progress(Path(progress_file))
     from airflow.dag_processing.dagbag import DagBag
-    from airflow.listeners.listener import get_listener_manager
+    from airflow.sdk.listener import get_listener_manager
 
     logger = logging.getLogger("crossrec")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
     logger.addHandler(progress)
+    log = logging.StreamHandler()
+    log.setLevel(logging.INFO)
+    log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(log)
     get_listener_manager().add_listener(progress)
     bag = DagBag(Path(__file__).parent)
     if bag.import_errors:

@@ -19,5 +19,5 @@ def _build(night: Night, select: str) -> None:
         night.settings,
         ["build", "--select", select, "--exclude", "test_type:unit", "--fail-fast"],
         dbt_vars(night.settings, night.as_of, list(night.platforms)),
-        on_node=lambda name, number, total: night.say(f"dbt {number}/{total} {name}"),
+        on_node=lambda name, number, total: night.tick(f"dbt {number}/{total} {name}"),
     )

@@ -70,5 +70,9 @@ class Night:
         return pq.read_table(io.BytesIO(self.lake.read(key)[0]))
 
     def say(self, text: str) -> None:
-        """One line of progress, for whoever watches the night."""
+        """One fact, for whoever watches the night and for its log."""
         log.info(text)
+
+    def tick(self, text: str) -> None:
+        """Where a long step is just now; shown while it is so, and kept nowhere."""
+        log.debug(text)

@@ -2,8 +2,9 @@
   Every raw row leaves staging as exactly one of staged, duplicate or quarantined: rows are classified, never filtered.
   `rows` is the mapped CTE, `key` the contract's key columns, `columns` all contract columns,
   `reasons` a list of (condition, reason), tried in order.
-  A duplicate repeats the key and the content of a row seen before, in this load or an earlier one;
-  the same key with other content is a new version, and the intermediate layer picks the one valid at a cut.
+  A duplicate repeats the content of the row before it with the same key, in this load or an earlier one; other
+  content is a new version, also when it goes back to an older one (sold out, and in stock again). The intermediate
+  layer picks the version valid at a cut.
 -#}
 {% macro classify(rows, key, columns, reasons) -%}
     rejected as (
@@ -20,42 +21,41 @@
         from {{ rows }}
     ),
 
-    numbered as (
+    -- what earlier runs kept of the same keys stands beside the new rows, so that a night sees what a backfill sees
+    in_order as (
         select
             *,
-            row_number() over (
-                partition by {{ key | join(', ') }}, content_md5, reject_reason is null
+            lag(content_md5) over (
+                partition by {{ key | join(', ') }}, reject_reason is null
                 order by load_date, raw_row
-            ) as occurrence
-        from rejected
+            ) as previous_md5
+        from (
+            select
+                *,
+                true as is_new
+            from rejected
+            {%- if is_incremental() %}
+            union all by name
+            select {{ key | join(', ') }}, content_md5, load_date, raw_row, false as is_new
+            from {{ this }} as earlier
+            where
+                row_status != 'quarantined'
+                and load_date not in (select distinct load_date from rejected)
+                and ({{ key | join(', ') }}) in (select {{ key | join(', ') }} from rejected)
+            {%- endif %}
+        ) as all_rows
     ),
 
     final as (
         select
-            numbered.* exclude (occurrence, unreadable),
+            * exclude (unreadable, previous_md5, is_new),
             case
-                when numbered.reject_reason is not null then 'quarantined'
-                when numbered.occurrence > 1 then 'duplicate'
-                {%- if is_incremental() %}
-                when earlier.content_md5 is not null then 'duplicate'
-                {%- endif %}
+                when reject_reason is not null then 'quarantined'
+                when content_md5 = previous_md5 then 'duplicate'
                 else 'staged'
             end as row_status
-        from numbered
-        {%- if is_incremental() %}
-        left join (
-            select {{ key | join(', ') }}, content_md5, min(load_date) as load_date
-            from {{ this }}
-            where row_status = 'staged'
-            group by all
-        ) as earlier
-            on
-                {% for column in key -%}
-                earlier.{{ column }} = numbered.{{ column }}
-                and {% endfor -%}
-                earlier.content_md5 = numbered.content_md5
-                and earlier.load_date < numbered.load_date
-        {%- endif %}
+        from in_order
+        where is_new
     )
 
     select * from final

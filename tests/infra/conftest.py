@@ -1,32 +1,19 @@
-"""Real sources on loopback: Postgres and MariaDB servers from the system's binaries, and an S3 API."""
+"""Settings, a lake, and platforms of every technology; the servers behind some of them come from tests/servers.py."""
 
-import os
-import pwd
-import secrets
-import shutil
-import socket
 import sqlite3
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
-import boto3
 import duckdb
 import pytest
-from moto.server import ThreadedMotoServer
 
-from infra.duckdb_connection import create_secret, duckdb_connection
 from infra.lake import Lake, open_lake
 from infra.platforms import Platform, load_platforms
 from infra.settings import Settings
-
-PASSWORD = "pa'ss/word @1"
+from tests.servers import Database, Server
 
 
 @pytest.fixture
@@ -59,16 +46,6 @@ def declare(tmp_path: Path) -> Declare:
     return declare
 
 
-@dataclass(frozen=True)
-class Database:
-    """A real database: its URL, its word for a time without a zone, and a way to run SQL in it."""
-
-    technology: str
-    url: str
-    time_type: str
-    execute: Callable[[str], list[Any]]
-
-
 @pytest.fixture(params=["duckdb", "sqlite", "postgres", "mysql"])
 def database(request: pytest.FixtureRequest) -> Database:
     """An empty database of each technology in turn."""
@@ -99,163 +76,16 @@ def sqlite_database(tmp_path: Path) -> Database:
 
 
 @pytest.fixture
-def postgres_database(postgres_server: "Server", settings: Settings) -> Database:
+def postgres_database(postgres_server: Server, settings: Settings) -> Database:
     return postgres_server.fresh_database(settings)
 
 
 @pytest.fixture
-def mysql_database(mysql_server: "Server", settings: Settings) -> Database:
+def mysql_database(mysql_server: Server, settings: Settings) -> Database:
     return mysql_server.fresh_database(settings)
 
 
-@dataclass(frozen=True)
-class Server:
-    """A running database server with an all-powerful user 'crossrec'."""
-
-    extension: str
-    scheme: str
-    port: int
-    first_database: str
-    options: str
-
-    def url(self, database: str, password: str = "pa%27ss%2Fword%20%401") -> str:
-        return f"{self.scheme}://crossrec:{password}@127.0.0.1:{self.port}/{database}{self.options}"
-
-    def run(self, settings: Settings, database: str, sql: str) -> list[Any]:
-        with closing(duckdb_connection(settings)) as connection:
-            connection.execute(f"load {self.extension}")
-            login = {"host": "127.0.0.1", "port": str(self.port), "user": "crossrec", "password": PASSWORD}
-            create_secret(connection, "login", self.extension, {**login, "database": database})
-            connection.execute(f"attach '' as db (type {self.extension}, secret login)")
-            if sql.lstrip().startswith("select"):
-                return connection.execute(f"select * from {self.extension}_query('db', $sql)", {"sql": sql}).fetchall()
-            alone = ", use_transaction := false" if self.extension == "postgres" else ""  # create database wants it
-            return connection.execute(f"call {self.extension}_execute('db', $sql{alone})", {"sql": sql}).fetchall()
-
-    def fresh_database(self, settings: Settings) -> Database:
-        name = f"shop_{secrets.token_hex(4)}"
-        self.run(settings, self.first_database, f"create database {name}")
-        time_type = "datetime(6)" if self.scheme == "mysql" else "timestamp"
-        return Database(self.extension, self.url(name), time_type, lambda sql: self.run(settings, name, sql))
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Server]:
-    initdb, postgres = _binary("initdb"), _binary("postgres")
-    if initdb is None or postgres is None:
-        pytest.skip("no Postgres on this machine: install postgresql to run this test")
-    with _server_folder("postgres") as (folder, as_user):
-        data, port = folder / "data", _free_port()
-        password_file = folder / "password"
-        password_file.write_text(PASSWORD)
-        password_file.chmod(0o644)
-        options = ["-U", "crossrec", "-A", "scram-sha-256", "--pwfile", str(password_file), "-E", "UTF8", "--no-sync"]
-        as_user([initdb, "-D", str(data), *options]).wait()
-        server = as_user([postgres, "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1", "-F"])
-        with _running(server, port):
-            yield Server("postgres", "postgresql", port, "postgres", "?sslmode=prefer&application_name=crossrec")
-
-
-@pytest.fixture(scope="session")
-def mysql_server() -> Iterator[Server]:
-    server_binary, install = _binary("mariadbd"), _binary("mariadb-install-db")
-    if server_binary is None or install is None:
-        pytest.skip("no MariaDB on this machine: install mariadb-server to run this test")
-    with _server_folder("mysql") as (folder, as_user):
-        data, port = folder / "data", _free_port()
-        users = folder / "users.sql"
-        password = PASSWORD.replace("'", "''")
-        users.write_text(
-            f"create user 'crossrec'@'127.0.0.1' identified by '{password}';\n"
-            "grant all on *.* to 'crossrec'@'127.0.0.1' with grant option;\ncreate database first;\n"
-        )
-        users.chmod(0o644)
-        as_user([install, "--no-defaults", f"--datadir={data}", "--skip-test-db"]).wait()
-        options = [f"--datadir={data}", f"--socket={folder}/socket", f"--init-file={users}"]
-        address = [f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={folder}/pid"]
-        server = as_user([server_binary, "--no-defaults", *options, *address, "--skip-name-resolve"])
-        with _running(server, port):
-            yield Server("mysql", "mysql", port, "first", "?ssl_mode=preferred")
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """The address of an S3 API in this process."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def s3_settings(s3_server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def s3_settings(s3_server: str, s3_bucket: str, settings: Settings) -> Settings:
     """The settings with a lake in a fresh bucket."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-key")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    bucket = f"lake-{secrets.token_hex(4)}"
-    boto3.client("s3", endpoint_url=s3_server).create_bucket(
-        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
-    )
-    return settings.model_copy(update={"lake": f"s3://{bucket}/some/prefix", "s3_endpoint": s3_server})
-
-
-@pytest.fixture
-def unused_port() -> int:
-    """A port of this machine on which nothing listens."""
-    return _free_port()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _binary(name: str) -> str | None:
-    """From PATH, or from Debian's folder of the newest Postgres."""
-    packaged = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin") or (str(packaged[-1]) if packaged else None)
-
-
-@contextmanager
-def _server_folder(user: str) -> Iterator[tuple[Path, Callable[[list[str]], "subprocess.Popen[bytes]"]]]:
-    """A folder for a server's data, and a way to start programs as the user it needs: no server wants to be root.
-
-    Not below pytest's own folder, which nobody else may enter.
-    """
-    folder = Path(tempfile.mkdtemp(prefix=f"crossrec-{user}-"))
-    prefix: list[str] = []
-    if os.geteuid() == 0:
-        account = pwd.getpwnam(user)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        prefix = ["setpriv", f"--reuid={user}", f"--regid={account.pw_gid}", "--clear-groups"]
-    log = (folder / "log").open("ab")
-    try:
-        yield (
-            folder,
-            lambda command: subprocess.Popen(
-                [*prefix, *command], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            ),
-        )
-    finally:
-        log.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _running(server: "subprocess.Popen[bytes]", port: int) -> Iterator[None]:
-    """Until the server listens; stopped afterwards."""
-    try:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if server.poll() is not None:
-                pytest.fail(f"the server on port {port} ended with {server.returncode}")
-            time.sleep(0.05)
-        yield
-    finally:
-        server.terminate()
-        server.wait(30)
+    return settings.model_copy(update={"lake": f"s3://{s3_bucket}/some/prefix", "s3_endpoint": s3_server})

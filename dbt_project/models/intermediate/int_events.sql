@@ -6,15 +6,22 @@ aliases as (
     select * from {{ ref('int_account_aliases') }}
 ),
 
+-- of versions that became known at one moment (a day's file) only the last was ever true
+distinguishable as (
+    select *
+    from rows_known
+    where row_status = 'staged' and known_at < {{ as_of() }}
+    qualify row_number() over (
+        partition by platform, event_id, known_at order by load_date desc, raw_row desc
+    ) = 1
+),
+
 -- an edited event keeps all its versions, each valid until the next one was known, so that a past cut sees what was true then
 versions as (
     select
         *,
-        lead(known_at) over (
-            partition by platform, event_id order by known_at, load_date, raw_row
-        ) as superseded_at
-    from rows_known
-    where row_status = 'staged' and known_at < {{ as_of() }}
+        lead(known_at) over (partition by platform, event_id order by known_at) as superseded_at
+    from distinguishable
 ),
 
 final as (

@@ -5,11 +5,26 @@ with lines as (
     where {{ loads_to_stage() }}
 ),
 
--- a line may arrive a night after its order, so every order known by the night is looked at, not only the new ones
 orders as (
     select * from {{ source('shop', 'orders') }}
     where load_date <= {{ as_of() }}
-    qualify row_number() over (partition by order_no order by _known_at desc, load_date desc, _row) = 1
+),
+
+-- a line may arrive a night after its order, so orders of all loads are looked at; those of loads after the line's
+-- are not, or a backfill would read the line otherwise than its own night did
+orders_of_lines as (
+    select
+        lines.load_date,
+        lines._row,
+        orders.order_no,
+        orders.customer_no,
+        orders.status,
+        orders.ordered_at
+    from lines
+    inner join orders on lines.order_no = orders.order_no and lines.load_date >= orders.load_date
+    qualify row_number() over (
+        partition by lines.load_date, lines._row order by orders._known_at desc, orders.load_date desc, orders._row
+    ) = 1
 ),
 
 mapped as (
@@ -30,7 +45,7 @@ mapped as (
         lines._row as raw_row,
         coalesce(lines._unreadable, case when orders.order_no is null then 'order not found' end) as unreadable
     from lines
-    left join orders on lines.order_no = orders.order_no
+    left join orders_of_lines as orders on lines.load_date = orders.load_date and lines._row = orders._row
 ),
 
 {{ classify_events('mapped') }}

@@ -1,0 +1,60 @@
+"""`python -m tests.bench`: a first and a second night on the full demo, the test suite's time, and the night's model."""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench.measured import Measured, render, run, save
+
+FIRST, SECOND = "2000-12-15", "2000-12-16"
+METRICS = {
+    "ndcg_at_10": "NDCG@10",
+    "recall_at_20": "Recall@20",
+    "mrr": "MRR",
+    "auc": "AUC",
+    "log_loss": "log loss",
+    "coverage": "coverage",
+}
+
+
+def bench(with_tests: bool) -> list[Measured]:
+    with tempfile.TemporaryDirectory(prefix="crossrec-bench-") as folder:
+        home = Path(folder)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CROSSREC_")}
+        environment["CROSSREC_HOME"] = str(home / "var")
+        night = [sys.executable, "-m", "dags.cli", "nightly", "--date"]
+        first = run([*night, FIRST], environment, home / "first.log")
+        second = run([*night, SECOND], environment, home / "second.log")
+        comparison = json.loads((home / f"var/lake/nights/as_of={FIRST}/evaluation.json").read_text())
+    rows = [
+        Measured("first night, full demo, demo platforms built too", first.seconds, "s", 360),
+        Measured("first night, peak memory of all processes", first.peak_gigabytes, "GB", 4),
+        Measured("second night (next date)", second.seconds, "s", first.seconds / 2, "half of the first night"),
+        Measured("second night, peak memory of all processes", second.peak_gigabytes, "GB", 4),
+    ]
+    if with_tests:
+        suite = run(
+            [sys.executable, "-m", "pytest"], environment, Path(tempfile.gettempdir()) / "crossrec-bench-tests.log"
+        )
+        rows.append(Measured("test suite", suite.seconds / 60, "min", 12))
+    window = comparison["popularity_window"]
+    own = [row for row in comparison["comparison"] if row["against"] is None]
+    for row in own:
+        peers = [
+            f"{window if other['contender'] == 'popularity' else other['contender']} {other['value']:.4f}"
+            for other in own
+            if (other["metric"], other["platform"]) == (row["metric"], row["platform"]) and other is not row
+        ]
+        interval = "" if row["low"] is None else f" [{row['low']:.4f}, {row['high']:.4f}]"
+        name = f"{METRICS[row['metric']]}{interval}, {row['contender']}, {row['platform']}"
+        rows.append(Measured(name, row["value"], f"of {row['people']} people", peer="; ".join(peers)))
+    return rows
+
+
+if __name__ == "__main__":
+    if "--render" in sys.argv:
+        render()
+    else:
+        save("bench", bench(with_tests="--without-tests" not in sys.argv))
