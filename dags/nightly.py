@@ -13,9 +13,12 @@ what to do. Then clear that task: every task may run again, and changes nothing 
 stories (`docs/runbook.md`).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from airflow.sdk import dag, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from dags.assets import ranker, recommendations
 
@@ -30,6 +33,18 @@ def night(as_of: str, run: str):
     from dags.steps.night import Night
 
     return Night(date.fromisoformat(as_of), run)
+
+
+@contextmanager
+def no_retry_where_waiting_does_not_cure() -> Iterator[None]:
+    from infra.platforms import PlatformError
+
+    try:
+        yield
+    except PlatformError as error:
+        if error.retryable:
+            raise
+        raise AirflowFailException(str(error)) from None
 
 
 @dag(
@@ -52,7 +67,8 @@ def nightly():
     def extract(platform: str, as_of: str, run: str) -> None:
         from dags.steps.extract import extract
 
-        extract(night(as_of, run), platform)
+        with no_retry_where_waiting_does_not_cure():
+            extract(night(as_of, run), platform)
 
     @task(map_index_template="{{ task.op_kwargs['platform'] }}")
     def check_sources(platform: str, as_of: str, run: str) -> None:
@@ -140,7 +156,8 @@ def nightly():
     def write_back(platform: str, as_of: str, run: str) -> None:
         from dags.steps.publish import write_back
 
-        write_back(night(as_of, run), platform)
+        with no_retry_where_waiting_does_not_cure():
+            write_back(night(as_of, run), platform)
 
     @task
     def report(as_of: str, run: str) -> None:

@@ -59,30 +59,35 @@ def duckdb_connection(
 
 
 def create_s3_secret(connection: duckdb.DuckDBPyConnection, lake: S3Lake, name: str) -> None:
-    """Values go through variables, so that no statement and no error message holds a credential."""
+    """Let the connection read the lake, with the credentials that boto3 finds."""
+    connection.execute("load httpfs")
+    create_secret(connection, name, "s3", s3_options(lake))
+
+
+def s3_options(lake: S3Lake) -> dict[str, str | None]:
+    """Options of a DuckDB secret for the lake.
+
+    Raises:
+        PermissionError: boto3 finds no credentials.
+    """
     session = boto3.Session()
     credentials = session.get_credentials()
     if credentials is None:
         raise PermissionError(
             f"no AWS credentials for {lake.uri()}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
         )
-    frozen = credentials.get_frozen_credentials()
-    endpoint = urlsplit(lake.endpoint) if lake.endpoint else None
-    options = {
+    frozen, region = credentials.get_frozen_credentials(), session.region_name or "us-east-1"
+    endpoint = urlsplit(lake.endpoint or f"https://s3.{region}.amazonaws.com")
+    return {
         "key_id": frozen.access_key,
         "secret": frozen.secret_key,
         "session_token": frozen.token,
-        "region": session.region_name or "us-east-1",
+        "region": region,
         "scope": f"s3://{lake.bucket}",
+        "endpoint": endpoint.netloc,
+        "url_style": "path" if lake.endpoint else "vhost",
+        "use_ssl": str(endpoint.scheme == "https").lower(),
     }
-    if endpoint:
-        options |= {
-            "endpoint": endpoint.netloc,
-            "url_style": "path",
-            "use_ssl": str(endpoint.scheme == "https").lower(),
-        }
-    connection.execute("load httpfs")
-    create_secret(connection, name, "s3", options)
 
 
 def create_secret(connection: duckdb.DuckDBPyConnection, name: str, kind: str, options: dict[str, str | None]) -> None:

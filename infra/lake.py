@@ -4,6 +4,7 @@ A key is a relative path with forward slashes. What is visible under a key is al
 leaves the earlier object, or none.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -19,6 +20,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 from infra.settings import Settings
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ConditionFailed(RuntimeError):
@@ -119,13 +122,19 @@ class LocalLake(Lake):
 
     @staticmethod
     def _write(aside: BinaryIO, target: Path, data: bytes | Path) -> None:
-        if isinstance(data, Path):
-            with data.open("rb") as source:
-                shutil.copyfileobj(source, aside, 1 << 20)
-        else:
-            aside.write(data)
-        aside.flush()
-        os.fsync(aside.fileno())
+        try:
+            if isinstance(data, Path):
+                with data.open("rb") as source:
+                    shutil.copyfileobj(source, aside, 1 << 20)
+            else:
+                aside.write(data)
+            aside.flush()
+            os.fsync(aside.fileno())
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            remedy = "what was there is kept. Remedy: free space where the lake lies, and run the night again"
+            raise OSError(error.errno, f"{error.strerror}; {remedy}", str(target)) from None
         os.replace(_aside(target), target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:

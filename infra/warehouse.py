@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
+from infra.duckdb_connection import extension_directory, s3_options
+from infra.lake import S3Lake, open_lake
 from infra.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -86,13 +89,17 @@ def run_dbt(
     """
     from dbt.cli.main import dbtRunner
 
-    target = settings.home / "dbt"
+    folder = settings.home / "dbt"
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     os.environ |= {
         "CROSSREC_DBT_WAREHOUSE": str(settings.warehouse_path),
+        "CROSSREC_DBT_EXTENSION_DIRECTORY": str(extension_directory(settings)),
         "CROSSREC_DBT_MEMORY_LIMIT": settings.duckdb_memory_limit,
         "CROSSREC_DBT_THREADS": str(settings.threads),
     }
+    lake = open_lake(settings)
+    if isinstance(lake, S3Lake):  # dbt keeps variables of this prefix out of its logs
+        os.environ |= {f"DBT_ENV_SECRET_S3_{name.upper()}": value or "" for name, value in s3_options(lake).items()}
 
     def hear(event: Any) -> None:
         if on_node is not None and event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult"):
@@ -102,8 +109,9 @@ def run_dbt(
     result = dbtRunner(callbacks=[hear]).invoke(
         [
             *arguments,
+            *("--target", "s3" if isinstance(lake, S3Lake) else "local"),
             *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
-            *("--target-path", str(target / "target"), "--log-path", str(target / "logs")),
+            *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
             *(
                 "--vars",
                 json.dumps(variables),
@@ -123,5 +131,18 @@ def run_dbt(
     details = "\n".join(f"  {node.node.name}: {' '.join((node.message or '').split())}" for node in failed)
     raise WarehouseError(
         f"dbt {arguments[0]} failed in {len(failed)} of its nodes:\n{details}\n"
-        f"Remedy: mend the model or the data it names; its compiled SQL lies in {target / 'target'}, the log in {target / 'logs'}."
+        f"Remedy: {_remedy(details)}; compiled SQL lies in {folder / 'target'}, the log in {folder / 'logs'}."
     )
+
+
+def _remedy(details: str) -> str:
+    """What to do about what DuckDB said in the failed nodes."""
+    if re.search(r"no space left|disk quota|could not write", details, re.IGNORECASE):
+        return "free space where CROSSREC_HOME and the lake lie, and run the night again"
+    if damaged := re.search(r"raw/platform=(\w+)/table=(\w+)/load_date=([0-9-]+)/\S+?\.parquet", details):
+        platform, table, load_date = damaged.groups()
+        return (
+            f"the load of platform '{platform}', table '{table}' of {load_date} is damaged in the lake: run the night of "
+            f"{load_date} again, whose extract writes the same file anew, then this one"
+        )
+    return "mend the model or the data it names"

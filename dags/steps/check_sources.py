@@ -2,11 +2,13 @@
 
 from statistics import median
 
+import duckdb
+
 from dags.steps.night import Night
 from expectations.gate import run_gate
 from expectations.sources import LoadProfile, frame, suite
 from infra.duckdb_connection import duckdb_connection
-from infra.platforms import Manifest, Platform, SourceTable
+from infra.platforms import Manifest, Platform, PlatformError, SourceTable, damaged_files
 
 FEWEST_LOADS = 4  # three nights and the first load, which carries all history
 
@@ -16,6 +18,7 @@ def check_sources(night: Night, platform: str) -> None:
 
     Raises:
         GateStopped: names each table that does not hold, what was found, and the remedy.
+        PlatformError: a file of a load is damaged in the lake.
     """
     declared = night.platforms[platform]
     profiles = [_profile(night, declared, table) for table in declared.tables]
@@ -31,7 +34,9 @@ def _profile(night: Night, platform: Platform, table: SourceTable) -> LoadProfil
         return LoadProfile(table.name, 0, None, 0, age_days=None, max_staleness_days=platform.max_staleness_days)
     newest, before = loads[-1], loads[:-1]
     age = (night.as_of - newest.as_of).days
-    types = {column.name: column.type for column in before[-1].columns} if before else {}
+    # a changed type stops every night until it is undone or declared, not only the first one that sees it
+    types = {column.name: column.type for column in loads[0].columns}
+    declared = {column.name: column.data_type for column in table.columns}
     null_keys, duplicate_keys, unreadable = _shares(night, newest, table)
     return LoadProfile(
         table=table.name,
@@ -42,7 +47,7 @@ def _profile(night: Night, platform: Platform, table: SourceTable) -> LoadProfil
         changed_types=[
             f"{column.name}: {types[column.name]} -> {column.type}"
             for column in newest.columns
-            if types.get(column.name, column.type) != column.type
+            if column.type not in (types.get(column.name, column.type), declared.get(column.name))
         ],
         undeclared_columns=newest.undeclared_columns,
         age_days=age,
@@ -57,6 +62,22 @@ def _shares(night: Night, load: Manifest, table: SourceTable) -> tuple[float, fl
     """Shares of the load's rows with a null key, with a repeated key, and unreadable."""
     if not load.rows:
         return 0.0, 0.0, 0.0
+    try:
+        return _measured(night, load, table)
+    except duckdb.Error:
+        damaged = damaged_files(night.lake, load)
+        if not damaged:
+            raise
+    raise PlatformError(
+        load.platform,
+        load.table,
+        "its load in the lake is damaged",
+        received=f"other bytes than were written, or none, in {', '.join(damaged)}",
+        remedy=f"run the night of {load.as_of} again: its extract writes the same files anew",
+    )
+
+
+def _measured(night: Night, load: Manifest, table: SourceTable) -> tuple[float, float, float]:
     key = ", ".join(f'"{column}"' for column in table.key)
     null_key = " or ".join(f'"{column}" is null' for column in table.key)
     with duckdb_connection(night.settings, night.lake) as connection:

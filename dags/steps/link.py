@@ -23,6 +23,8 @@ def link_people(night: Night) -> None:
     _write(night, PERSONS, persons.rename_columns(["platform", "account_id", "person_id"]))
     night.write_table(night.key("identity/edges.parquet"), edges)
 
+    by_person = persons.group_by("cluster_id")
+    platforms = by_person.aggregate([("platform", "count_distinct")])["platform_count_distinct"].to_pylist()
     sizes = persons["cluster_id"].value_counts().field("counts").to_pylist()
     oversized = sum(size > settings.max_cluster_size for size in sizes)
     shared = sum(
@@ -34,7 +36,7 @@ def link_people(night: Night) -> None:
             "accounts": records.num_rows,
             "persons": len(sizes),
             "edges": edges.num_rows,
-            "persons_with_several_accounts": sum(size > 1 for size in sizes),
+            "persons_on_several_platforms": sum(count > 1 for count in platforms),
             "largest_person": max(sizes, default=0),
             "persons_over_size_cap": oversized,
             "tokens_shared_by_too_many": shared,

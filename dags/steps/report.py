@@ -7,7 +7,6 @@ from typing import Any
 
 from dags.steps.evaluate import CHALLENGER, POPULARITY
 from dags.steps.night import Night
-from dags.steps.publish import current_publication, published_lists
 from infra.registry import Registry
 from infra.report import NightSummary, render
 from infra.warehouse import connect, query
@@ -42,13 +41,13 @@ def _summary(night: Night) -> NightSummary:
             "funnel": _funnel(night),
             "totals": {
                 "persons": linked["persons"],
-                "multi_platform_persons": linked["persons_with_several_accounts"],
+                "multi_platform_persons": linked["persons_on_several_platforms"],
                 "products": night.recorded("link_products")["products"],
             },
             "gates": _gates(night),
             "metrics": evaluation["comparison"],
             "history": _history(night),
-            "promotion": f"Promotion: {evaluation['reasons'][0]}.",
+            "promotion": f"{evaluation['reasons'][0]}.",
             "model_version": str(champion.version) if champion else None,
             "people": _people(night),
             "links": {
@@ -128,11 +127,8 @@ def _history(night: Night) -> list[dict[str, Any]]:
 
 def _people(night: Night) -> list[dict[str, Any]]:
     """A few people to look at: on several platforms, lately active, with a history one can read."""
-    publication, _ = current_publication(night.lake)
-    if publication is None:
-        return []
     with connect(night.settings) as warehouse:
-        warehouse.register("lists", published_lists(night.lake, publication))
+        warehouse.register("lists", night.read_table(night.key("lists.parquet")))
 
         def rows(sql: str, **parameters: object) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = warehouse.execute(sql, parameters).to_arrow_table().to_pylist()

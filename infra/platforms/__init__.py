@@ -2,7 +2,7 @@
 
 from infra.platforms.declaration import Column, DeclarationError, Platform, SourceTable, load_platforms
 from infra.platforms.errors import PlatformError
-from infra.platforms.extract import Manifest, check_connection, extract_table, manifests
+from infra.platforms.extract import Manifest, check_connection, damaged_files, extract_table, known_between, manifests
 from infra.platforms.write_back import write_back
 
 __all__ = [
@@ -13,7 +13,9 @@ __all__ = [
     "PlatformError",
     "SourceTable",
     "check_connection",
+    "damaged_files",
     "extract_table",
+    "known_between",
     "load_platforms",
     "manifests",
     "write_back",

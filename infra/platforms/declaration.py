@@ -35,6 +35,7 @@ class Column(_Declared):
     name: str
     identifier: Literal["token", "vault", "drop"] | None = None
     kind: Literal["email", "phone"] | None = None
+    data_type: str | None = Field(None, description="The source's type now, where it is not that of the first load.")
 
     @property
     def lands_as(self) -> str:
@@ -258,7 +259,12 @@ def load_platforms(root: Path) -> list[Platform]:
 def _declared(source: dict[str, Any]) -> dict[str, Any]:
     """A dbt source as our models want it: names and meta, without what only dbt reads."""
     tables = [
-        {**_named(table), "columns": [_named(column) for column in table.get("columns") or []]}
+        {
+            **_named(table),
+            "columns": [
+                {"data_type": column.get("data_type")} | _named(column) for column in table.get("columns") or []
+            ],
+        }
         for table in source.get("tables") or []
     ]
     return {**_named(source), "tables": tables}

@@ -16,8 +16,6 @@ T = TypeVar("T")
 
 FOREIGN_ERRORS = (duckdb.Error, OSError, pa.ArrowException, BotoCoreError, ClientError)
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-
 
 class PlatformError(RuntimeError):
     """A platform could not be read or written; ``retryable`` says whether trying again later can help."""

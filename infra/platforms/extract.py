@@ -16,10 +16,10 @@ import duckdb
 from pydantic import BaseModel, ConfigDict
 
 from infra.duckdb_connection import duckdb_connection
-from infra.lake import Lake
+from infra.lake import DISK_FULL, Lake
 from infra.platforms.databases import database_relation
 from infra.platforms.declaration import Column, Platform, SourceTable
-from infra.platforms.errors import DISK_FULL, PlatformError, as_platform_error, guarded
+from infra.platforms.errors import PlatformError, as_platform_error, guarded
 from infra.platforms.files import file_relation, list_files, open_folder
 from infra.platforms.relation import Relation, identifier, literal
 from infra.platforms.tokens import key_blocks, token
@@ -117,11 +117,55 @@ def _look(platform: Platform, table: SourceTable, settings: Settings) -> None:
         _require_columns(platform, table, database_relation(connection, platform, table, settings))
 
 
+def known_between(platform: Platform, settings: Settings) -> tuple[date, date] | None:
+    """The first and the last day (UTC) on which events of the platform became visible; None if it has no events.
+
+    Raises:
+        PlatformError: An event table could not be read.
+    """
+    days: list[date] = []
+    for table in platform.tables:
+        if table.contract == "events" and table.has_watermark:
+            days += guarded(platform, table.name, partial(_days, platform, table, settings))
+    return (min(days), max(days)) if days else None
+
+
+def _days(platform: Platform, table: SourceTable, settings: Settings) -> list[date]:
+    """The first and the last day of one table by its watermark, or nothing."""
+    if table.watermark is None:
+        return [day for day in list_files(open_folder(platform, settings), platform, table).values() if day]
+    with closing(duckdb_connection(settings)) as connection:
+        if table.path is None:
+            relation = database_relation(connection, platform, table, settings)
+        else:
+            never, ever = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+            relation = file_relation(connection, platform, table, ever, never, settings)
+        _require_columns(platform, table, relation)
+        known_at = _known_at(platform, table, relation)
+        bounds = connection.execute(
+            f"select min(k)::date, max(k)::date from (select {known_at} as k from ({relation.query}))",
+            {"zone": platform.timezone} if "$zone" in known_at else {},
+        ).fetchall()[0]
+        return [day for day in bounds if day]
+
+
 def manifests(lake: Lake, platform: str, table: str) -> Iterator[Manifest]:
     """Every load of a table, oldest first."""
     for key in lake.list(f"raw/platform={platform}/table={table}/"):
         if key.endswith(f"/{MANIFEST}"):
             yield Manifest.model_validate_json(lake.read(key)[0])
+
+
+def damaged_files(lake: Lake, load: Manifest) -> list[str]:
+    """Keys of the load's files that are gone or hold other bytes than it wrote."""
+    damaged = []
+    for file in load.files:
+        try:
+            if hashlib.sha256(lake.read(file.key)[0]).hexdigest() != file.sha256:
+                damaged.append(file.key)
+        except FileNotFoundError:
+            damaged.append(file.key)
+    return damaged
 
 
 class _Part(NamedTuple):

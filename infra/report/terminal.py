@@ -128,7 +128,8 @@ def _metrics(summary: NightSummary) -> RenderableType:
             cells.append(Text("-  " if row is None else f"{row.value:.4f} {mark}", style=style))
         table.add_row(Text(contender_name(contender)), *cells)
     legend = Text("★ best   ≈ cannot be told from the best   unmarked: worse", style="dim")
-    sentences = [Text(line) for line in (summary.model_against_baselines(), summary.promotion) if line]
+    promotion = f"Promotion: {summary.promotion}" if summary.promotion else ""
+    sentences = [Text(line) for line in (summary.model_against_baselines(), promotion) if line]
     return Group(table, legend, *sentences)
 
 

@@ -1,14 +1,12 @@
 """Real dbt on a real DuckDB file: an empty warehouse for the unit tests, and a small lake for whole nights."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pytest
 

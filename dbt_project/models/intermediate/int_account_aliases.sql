@@ -3,10 +3,11 @@ with recursive rows_known as (
 ),
 
 renames as (
-    select distinct
+    select
         platform,
         formerly_account_id as former_account_id,
-        account_id
+        account_id,
+        row_number() over (partition by platform order by known_at, load_date, raw_row) as nth
     from rows_known
     where
         row_status = 'staged'
@@ -15,33 +16,42 @@ renames as (
         and formerly_account_id != account_id
 ),
 
--- a member may be renamed again and again; twenty steps also end a circle of names
+-- a member may be renamed again and again, only ever by a later rename, so a return to an old handle ends there
 chains as (
     select
         platform,
         former_account_id,
         account_id,
-        1 as steps
+        nth
     from renames
     union all
     select
         chains.platform,
         chains.former_account_id,
         renames.account_id,
-        chains.steps + 1 as steps
+        renames.nth
     from chains
     inner join renames
-        on chains.platform = renames.platform and chains.account_id = renames.former_account_id
-    where chains.steps < 20 and renames.account_id != chains.former_account_id
+        on
+            chains.platform = renames.platform
+            and chains.account_id = renames.former_account_id
+            and chains.nth < renames.nth
 ),
 
+newest as (
+    select *
+    from chains
+    qualify row_number() over (partition by platform, former_account_id order by nth desc) = 1
+),
+
+-- who went back to an old handle is not its alias: int_accounts would lose them under every name
 final as (
     select
         platform,
         former_account_id,
         account_id
-    from chains
-    qualify row_number() over (partition by platform, former_account_id order by steps desc, account_id) = 1
+    from newest
+    where former_account_id != account_id
 )
 
 select * from final

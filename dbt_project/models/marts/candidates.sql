@@ -85,6 +85,7 @@ final as (
         cast(items.events_7d as double) as item_events_7d,
         cast(items.events_28d as double) as item_events_28d,
         cast(items.events_90d as double) as item_events_90d,
+        cast(items.events as double) as item_events_all,
         cast(items.product_events_7d as double) as product_events_7d,
         cast(items.product_events_28d as double) as product_events_28d,
         cast(items.product_events as double) as product_events,

@@ -32,16 +32,18 @@ on_offer as (
     inner join product_items on cuts.as_of > product_items.created_at
 ),
 
+-- a skip is no sign that an item is taken, but it says how much it was liked
 known as (
     select
         cuts.as_of,
         interactions.platform,
         interactions.product_id,
-        count(*) filter (where interactions.occurred_at >= cuts.as_of - interval 1 day) as events_1d,
-        count(*) filter (where interactions.occurred_at >= cuts.as_of - interval 7 day) as events_7d,
-        count(*) filter (where interactions.occurred_at >= cuts.as_of - interval 28 day) as events_28d,
-        count(*) filter (where interactions.occurred_at >= cuts.as_of - interval 90 day) as events_90d,
-        count(*) as events,
+        count(*) filter (where interactions.is_positive and interactions.occurred_at >= cuts.as_of - interval 1 day) as events_1d,
+        count(*) filter (where interactions.is_positive and interactions.occurred_at >= cuts.as_of - interval 7 day) as events_7d,
+        count(*) filter (where interactions.is_positive and interactions.occurred_at >= cuts.as_of - interval 28 day) as events_28d,
+        count(*) filter (where interactions.is_positive and interactions.occurred_at >= cuts.as_of - interval 90 day) as events_90d,
+        count(*) filter (where interactions.is_positive) as events,
+        count(*) as judgements,
         sum(interactions.value) as value_sum
     from cuts
     inner join interactions on {{ known_at_cut('interactions', 'cuts') }}
@@ -56,6 +58,7 @@ across as (
         sum(events_7d) as events_7d,
         sum(events_28d) as events_28d,
         sum(events) as events,
+        sum(judgements) as judgements,
         sum(value_sum) as value_sum
     from known
     group by all
@@ -85,7 +88,7 @@ final as (
         coalesce(across.events_7d, 0) as product_events_7d,
         coalesce(across.events_28d, 0) as product_events_28d,
         coalesce(across.events, 0) as product_events,
-        (coalesce(across.value_sum, 0) + 10 * 0.7) / (coalesce(across.events, 0) + 10) as mean_value,
+        (coalesce(across.value_sum, 0) + 10 * 0.7) / (coalesce(across.judgements, 0) + 10) as mean_value,
         ---- trend: this week against the month before it, both as daily rates
         (coalesce(across.events_7d, 0) + 1) / 7.0 / ((coalesce(across.events_28d, 0) + 4) / 28.0) as trend
     from on_offer

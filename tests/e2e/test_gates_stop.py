@@ -1,0 +1,187 @@
+"""Every gate, seen stopping the night: the real steps on a home in which one thing is broken."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from dags.steps.check_recommendations import check_recommendations
+from dags.steps.check_reconciliation import check_reconciliation
+from dags.steps.check_sources import check_sources
+from dags.steps.check_training_data import check_training_data
+from dags.steps.evaluate import evaluate
+from dags.steps.night import Night
+from dags.steps.train import examples_of
+from expectations.gate import GateStopped
+from infra.registry import LoggedData, Registry
+from infra.settings import Settings
+from infra.warehouse import dbt_vars, run_dbt
+from tests.e2e.conftest import FIRST, SECOND, NightOf
+
+pytestmark = pytest.mark.usefixtures("nothing_published")
+
+
+def change(night: Night, sql: str) -> None:
+    with duckdb.connect(str(night.settings.warehouse_path)) as connection:
+        connection.execute(sql)
+
+
+def stopped(night: Night, gate: str, step: Callable[[], None]) -> str:
+    """The message with which the step stops; its record says so too."""
+    with pytest.raises(GateStopped) as error:
+        step()
+    assert night.recorded(f"gate-{gate}")["verdict"] == "stop"
+    message = str(error.value)
+    assert "what was published before stays up" in message
+    assert "Do: " in message
+    return message
+
+
+def test_sources_without_keys_stop(night_of: NightOf) -> None:
+    night = night_of(FIRST)
+    [load] = night.loads("shop", "order_lines")
+    file = Path(night.lake.uri(load.files[0].key))
+    table = pq.read_table(file)
+    half = pa.array([None if row % 2 else key for row, key in enumerate(table["line_id"].to_pylist())], pa.string())
+    pq.write_table(table.set_column(table.schema.get_field_index("line_id"), "line_id", half), file)
+
+    message = stopped(night, "sources-shop", lambda: check_sources(night, "shop"))
+    assert "platform 'shop'" in message
+    assert "order_lines (50.0%)" in message
+
+
+def test_a_source_whose_column_changed_its_type_stops(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    key = f"raw/platform=stream/table=watch_log/load_date={SECOND}/_manifest.json"
+    manifest = json.loads(night.lake.read(key)[0])
+    next(column for column in manifest["columns"] if column["name"] == "completion")["type"] = "VARCHAR"
+    night.lake.put(key, json.dumps(manifest).encode())
+
+    message = stopped(night, "sources-stream", lambda: check_sources(night, "stream"))
+    assert "watch_log (completion: DOUBLE -> VARCHAR)" in message
+
+
+def test_a_row_that_staging_lost_stops(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    change(
+        night,
+        "delete from staging.stg_shop__events where (load_date, raw_row) = ("
+        f" select (load_date, raw_row) from staging.stg_shop__events where load_date = '{SECOND}' limit 1)",
+    )
+    variables = dbt_vars(night.settings, night.as_of, list(night.platforms))
+    run_dbt(night.settings, ["run", "--select", "int_quality__row_counts"], variables)
+
+    message = stopped(night, "reconciliation", lambda: check_reconciliation(night))
+    assert "shop.events (1)" in message
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("update marts.training_examples set label = 0", "between 0.05% and 50% positive examples"),
+        ("update marts.training_examples set neighbour_score = 'nan'", "finite values (or none) in feature"),
+        (
+            "insert into marts.training_examples from marts.training_examples limit 1",
+            "one example per as_of, person, platform and item",
+        ),
+        ("delete from marts.training_examples", "at least one training example"),
+    ],
+)
+def test_training_data_that_would_teach_nonsense_stops(broken: str, said: str, night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    change(night, broken)
+    assert said in stopped(night, "training_data", lambda: check_training_data(night))
+
+
+def _without_an_account(lists: pa.Table) -> pa.Table:
+    return lists.filter(pc.not_equal(lists["account_id"], lists["account_id"][0]))
+
+
+def _with(column: str, value: object) -> Callable[[pa.Table], pa.Table]:
+    """The first row of the lists, which is forum's, with another value."""
+
+    def broken(lists: pa.Table) -> pa.Table:
+        values = [value, *lists[column].to_pylist()[1:]]
+        place = lists.schema.get_field_index(column)
+        return lists.set_column(place, column, pa.array(values, lists.schema.field(column).type))
+
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (_without_an_account, "a list for every active account"),
+        (_with("item_id", "DVD-001404"), "only items of the platform's own catalogue"),
+        (_with("rank", 3), "ranks 1, 2, 3 ... without a gap"),
+        (_with("score", float("nan")), "finite scores"),
+        (lambda lists: lists.slice(0, 0), "platform 'stream'"),
+    ],
+)
+def test_lists_that_must_not_be_shown_stop(
+    broken: Callable[[pa.Table], pa.Table], said: str, night_of: NightOf
+) -> None:
+    night = night_of(SECOND)
+    key = night.key("lists.parquet")
+    night.write_table(key, broken(night.read_table(key)))
+    message = stopped(night, "recommendations-forum", lambda: check_recommendations(night))
+    assert "platform 'forum'" in message
+    assert said in message
+
+
+def test_a_list_with_what_the_person_had_elsewhere_stops(night_of: NightOf) -> None:
+    """The consumption is on another platform: only the linked person knows of it."""
+    night = night_of(SECOND)
+    key = night.key("lists.parquet")
+    lists = night.read_table(key)
+    with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
+        warehouse.register("lists", lists)
+        account, item, product = warehouse.execute(
+            """
+            select lists.account_id, items.item_id, items.product_id
+            from lists
+            inner join marts.interactions using (person_id)
+            inner join marts.product_items as items
+                on interactions.product_id = items.product_id and items.platform = 'forum'
+            where lists.platform = 'forum' and lists.rank = 1 and interactions.platform != 'forum' and items.is_available
+            order by all limit 1
+            """
+        ).fetchall()[0]
+    rows = lists.to_pylist()
+    row = next(row for row in rows if (row["platform"], row["account_id"], row["rank"]) == ("forum", account, 1))
+    row["item_id"], row["product_id"] = item, product
+    night.write_table(key, pa.Table.from_pylist(rows, schema=lists.schema))
+    message = stopped(night, "recommendations-forum", lambda: check_recommendations(night))
+    assert "nothing that the person already had" in message
+
+
+def test_a_worse_challenger_is_kept_from_serving(home: Path, night_of: NightOf) -> None:
+    night, registry = night_of(SECOND), Registry(Settings(home=home))
+    champion = registry.champion()
+    assert champion is not None
+    model, features = registry.load(champion)
+    for weights in model.trainable_variables:  # the champion's opposite
+        weights.assign(-weights)
+    sample = examples_of(night).slice(0, 10).drop_columns(["person_id"])
+    challenger = registry.log_training(
+        model,
+        features,
+        as_of=SECOND,
+        fingerprint="worse",
+        params={},
+        history=[{"epoch": 1, "loss": 1.0}],
+        datasets=[LoggedData("training", "training", sample, "marts.training_examples", "digest")],
+        tags={},
+    )
+    evaluate(night)
+    after = registry.champion()
+    assert after is not None
+    assert after.version == champion.version != challenger.version
+    gate = night.recorded("gate-promotion")
+    assert gate["verdict"] == "warn"
+    assert "champion" in gate["checks"][0]["observed"]
