@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from infra.deploy.embedded import QUIET, airflow_environment
-from infra.deploy.servers import ServerError, prepare_airflow, serve
+from infra.deploy.servers import prepare_airflow, serve
 from infra.settings import PROJECT_ROOT, Settings
 
 os.environ |= {name: value for name, value in QUIET.items() if name not in os.environ}
@@ -31,7 +33,14 @@ DEMO_DATES = {"full": "2000-12-15", "small": "1998-03-15"}
 
 
 def main() -> None:
-    app()
+    """Run the command; our own errors are written for people, all others keep their traceback."""
+    try:
+        app()
+    except (RuntimeError, ValueError) as error:
+        if type(error).__module__.partition(".")[0] not in ("dags", "infra"):
+            raise
+        console.print(f"[red]✗[/red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
 
 
 def _fail(message: str) -> None:
@@ -72,16 +81,26 @@ def nightly(
     """
     settings = Settings()
     night_date = _parse_date(as_of or DEMO_DATES[demo_size])
+    with _alone(settings):
+        _run_night(settings, night_date, demo_size)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One night or rollback at a time in one home."""
     settings.home.mkdir(parents=True, exist_ok=True)
     lock = FileLock(settings.home / "night.lock", timeout=0)
     try:
-        with lock:
-            _run_night(settings, night_date, demo_size)
+        lock.acquire()
     except Timeout:
         _fail(
             f"another night is running in {settings.home}. Received: {lock.lock_file} is locked. "
             "Remedy: wait until it is done, or set CROSSREC_HOME to another folder."
         )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _parse_date(text: str) -> date:
@@ -174,14 +193,12 @@ def rollback(
 
     Says what it would do; `--apply` does it. Nothing is deleted: rolling forward is a rollback to the newer one.
     """
-    from dags.steps.publish import PublishError, roll_back
-    from infra.platforms import PlatformError
+    from dags.steps.publish import roll_back
 
-    try:
-        for line in roll_back(Settings(), to, apply=not dry_run):
-            console.print(line)
-    except (PublishError, PlatformError) as error:
-        _fail(str(error))
+    settings = Settings()
+    with _alone(settings):
+        for line in roll_back(settings, to, apply=not dry_run):
+            console.print(line, soft_wrap=True)
 
 
 @app.command()
@@ -207,28 +224,22 @@ def dbt(
 ) -> None:
     """Run dbt with the night's variables and the declared platforms, e.g. `crossrec dbt build --select candidates`."""
     from dags.steps.night import Night
-    from infra.warehouse import WarehouseError, dbt_vars, run_dbt
+    from infra.warehouse import dbt_vars, run_dbt
 
     settings = Settings()
     night = Night(_parse_date(as_of), settings=settings)
-    try:
-        run_dbt(
-            settings,
-            context.args,
-            dbt_vars(settings, night.as_of, list(night.platforms)),
-            on_node=lambda name, number, total: console.print(f"{number}/{total} {name}"),
-        )
-    except WarehouseError as error:
-        _fail(str(error))
+    run_dbt(
+        settings,
+        context.args,
+        dbt_vars(settings, night.as_of, list(night.platforms)),
+        on_node=lambda name, number, total: console.print(f"{number}/{total} {name}"),
+    )
 
 
 @app.command()
 def up(port: Annotated[int, typer.Option(help="Port of Airflow's UI; MLflow's is one above.")] = 8080) -> None:
     """Run Airflow's scheduler, DAG processor and UI, and MLflow's UI, until Ctrl-C stops all of them."""
-    try:
-        serve(Settings(), port, console.print)
-    except ServerError as error:
-        _fail(str(error))
+    serve(Settings(), port, console.print)
 
 
 @app.command("settings", hidden=True)

@@ -1,8 +1,8 @@
 """Every setting of crossrec, typed, in one place; each can be set by an environment variable ``CROSSREC_<NAME>``."""
 
+import re
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -84,8 +84,7 @@ class Settings(BaseSettings):
     @cached_property
     def mlflow_name(self) -> str:
         """The tracking URI without user and password, fit to be shown."""
-        parts = urlsplit(self.mlflow_uri)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return re.sub(r"//[^/@]*@", "//", self.mlflow_uri)
 
 
 def settings_page() -> str:

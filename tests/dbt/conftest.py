@@ -1,12 +1,14 @@
 """Real dbt on a real DuckDB file: an empty warehouse for the unit tests, and a small lake for whole nights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -110,3 +112,209 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
         for name in IDENTITY:
             warehouse.execute(f"create table identity.{name} as from read_parquet('{identity}/{name}.parquet') limit 0")
     return EmptyWarehouse(settings, variables)
+
+
+# --- a small lake: three platforms, forty accounts of thirty people, thirty items of fourteen products, six weeks
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a source, and when it became visible there."""
+
+    platform: str
+    table: str
+    known_at: datetime
+    values: dict[str, object]
+
+
+class SmallLake:
+    """Six weeks of three platforms, landed night by night.
+
+    Two in a hundred events come twice, five late, three are corrected some days later; some accounts and items are new
+    within the last week, and one member is renamed in it.
+    """
+
+    def __init__(self, settings: Settings, platforms: list[Platform]) -> None:
+        self.settings = settings
+        self.platforms = platforms
+        self.rows = [*_accounts(), *_items(), *_events(np.random.default_rng(20001215))]
+        self.rows.sort(key=lambda row: (row.known_at, str(sorted(row.values.items(), key=str))))
+
+    def land(self) -> None:
+        """The load of every night, the first one with all that came before, and what linkage finds out each night."""
+        since = datetime.min
+        for night in NIGHTS:
+            until = datetime.combine(night, time())
+            for platform in self.platforms:
+                for table in platform.tables:
+                    rows = [
+                        row.values | {"_known_at": row.known_at}
+                        for row in self.rows
+                        if (row.platform, row.table) == (platform.name, table.name) and since <= row.known_at < until
+                    ]
+                    write_load(self.settings, platform, table.name, night, rows)
+            write_identity(self.settings, night, "account_persons", [*_persons()])
+            write_identity(self.settings, night, "item_products", [*_products()])
+            since = until
+
+
+ACCOUNTS = {"stream": 16, "shop": 14, "forum": 10}
+ITEMS_OF_A_PLATFORM = 10
+BEGIN = datetime(2000, 11, 1)
+AGES = {"stream": ["18_24", "25_34", None], "shop": ["18 to 24", "35 to 44"], "forum": ["18-24", "56+"]}
+
+
+def _account_id(platform: str, number: int) -> str:
+    return {"stream": f"{1000 + number}", "shop": f"C{number:03}", "forum": f"member_{number}"}[platform]
+
+
+def _item_id(platform: str, number: int) -> str:
+    return {"stream": f"{500 + number}", "shop": f"DVD-{number:03}", "forum": f"f-{number:03}"}[platform]
+
+
+def _persons() -> Iterator[tuple[str, str, str]]:
+    """Stream's and shop's first ten accounts are the same people."""
+    for platform, count in ACCOUNTS.items():
+        for number in range(count):
+            person = f"P{number:02}" if platform != "forum" and number < 10 else f"{platform}-{number:02}"
+            yield platform, _account_id(platform, number), person
+    yield "forum", "member_0_renamed", "forum-00"
+
+
+def _products() -> Iterator[tuple[str, str, str]]:
+    """Each platform lacks four of fourteen."""
+    for shift, platform in enumerate(ACCOUNTS):
+        for number in range(ITEMS_OF_A_PLATFORM):
+            yield platform, _item_id(platform, number), f"film-{number + 2 * shift:02}"
+
+
+def _accounts() -> Iterator[Row]:
+    for platform, count in ACCOUNTS.items():
+        for number in range(count):
+            # the last two of each platform joined within the nights
+            at = BEGIN + (timedelta(days=39, hours=number) if number >= count - 2 else timedelta(hours=-number))
+            age, account = AGES[platform][number % len(AGES[platform])], _account_id(platform, number)
+            values: dict[str, dict[str, object]] = {
+                "stream": {"viewer_id": account, "age_band": age, "gender": "female", "created_at": at},
+                "shop": {"customer_no": account, "age_group": age, "sex": "M", "registered_at": _new_york(at)},
+                "forum": {"handle": account, "status": "active", "joined": f"{at}+00:00", "age_group": age},
+            }
+            table = {"stream": "viewers", "shop": "customers", "forum": "members"}[platform]
+            yield Row(platform, table, at, values[platform])
+    renamed = {"handle": "member_0_renamed", "formerly": "member_0", "status": "active", "joined": "2000-11-01T00:00:00Z"}
+    yield Row("forum", "members", datetime(2000, 12, 11), renamed | {"age_group": "18-24"})
+
+
+def _items() -> Iterator[Row]:
+    for platform in ACCOUNTS:
+        for number in range(ITEMS_OF_A_PLATFORM):
+            at = BEGIN + (timedelta(days=38, hours=number) if number >= 9 else timedelta(days=-number))
+            item, genre = _item_id(platform, number), ["Drama", "Crime", "War"][number % 3]
+            values: dict[str, dict[str, object]] = {
+                "stream": {"title_id": item, "title": f"Film {number} (1990)", "genres": genre, "available": True},
+                "shop": {"sku": item, "name": f"Film {number}", "department": genre, "price": "9.5", "in_stock": "1"},
+                "forum": {"film": item, "title": f"Film {number}", "tags": f'["{genre}"]', "available": "true"},
+            }
+            times = {"stream": {"added_at": at}, "shop": {"listed_at": _new_york(at)}, "forum": {"listed": f"{at}+00:00"}}
+            table = {"stream": "titles", "shop": "products", "forum": "films"}[platform]
+            yield Row(platform, table, at, values[platform] | times[platform])
+
+
+def _events(random: np.random.Generator) -> Iterator[Row]:
+    for number in range(2000):
+        platform = str(random.choice(["stream", "shop", "forum"]))
+        account = _account_id(platform, int(random.integers(ACCOUNTS[platform])))
+        item = _item_id(platform, int(ITEMS_OF_A_PLATFORM * random.random() ** 2))
+        at = BEGIN + timedelta(seconds=int(random.integers(45 * 86_400)))
+        fate, days_late = random.random(), timedelta(days=float(random.uniform(1, 6)))
+        stars = int(random.integers(1, 6))
+        known_at = at + (days_late if 0.02 < fate < 0.07 else timedelta(seconds=30))
+        yield from _event(platform, number, account, item, at, known_at, stars)
+        if fate < 0.02:
+            yield from _event(platform, number, account, item, at, known_at + days_late, stars)
+        if fate > 0.97:
+            yield from _event(platform, number, account, item, at, known_at + days_late, stars % 5 + 1)
+
+
+def _event(
+    platform: str, number: int, account: str, item: str, at: datetime, known_at: datetime, stars: int
+) -> Iterator[Row]:
+    if platform == "stream":
+        values: dict[str, object] = {"watch_id": f"w{number}", "viewer_id": account, "title_id": item}
+        yield Row(platform, "watch_log", known_at, values | {"action": "play", "started_at": at, "completion": stars / 5})
+    elif platform == "forum":
+        values = {"post": f"p{number}", "handle": account, "film": item, "kind": "review", "stars": str(stars)}
+        yield Row(platform, "posts", known_at, values | {"posted": f"{at}+00:00"})
+    else:
+        values = {"order_no": f"O{number}", "customer_no": account, "status": "paid", "ordered_at": _new_york(at)}
+        yield Row(platform, "orders", known_at, values)
+        line = {"line_id": f"L{number}", "order_no": f"O{number}", "sku": item, "review_score": str(20 * stars)}
+        yield Row(platform, "order_lines", known_at, line)
+
+
+def _new_york(at: datetime) -> str:
+    """Winter time, as throughout these weeks."""
+    return str(at - timedelta(hours=5))
+
+
+# --- nights
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A warehouse over the small lake."""
+
+    settings: Settings
+
+    def run(self, night: date) -> None:
+        """What a night's two dbt steps do, in one go."""
+        run_dbt(self.settings, ["build", "--exclude", "test_type:unit", "--fail-fast"], self.variables(night))
+
+    def variables(self, night: date) -> dict[str, object]:
+        return dbt_vars(self.settings, night, sorted(ACCOUNTS))
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a query gives, in an order of its own."""
+        with connect(self.settings) as connection:
+            return connection.execute(f"select * from ({sql}) order by all").fetchall()
+
+
+@dataclass(frozen=True)
+class Nights:
+    """A warehouse after all nights one by one, and the candidates as each night saw them."""
+
+    warehouse: Warehouse
+    candidates: dict[date, list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="session")
+def new_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Warehouse]:
+    """Makes an empty warehouse beside a landed lake; all of them share the lake."""
+    lake = tmp_path_factory.mktemp("lake")
+
+    def new_warehouse() -> Warehouse:
+        home = tmp_path_factory.mktemp("home")
+        return Warehouse(
+            Settings(home=home, lake=str(lake), horizon_days=3, snapshot_every_days=3, training_snapshots=2)
+        )
+
+    SmallLake(new_warehouse().settings, platforms).land()
+    return new_warehouse
+
+
+@pytest.fixture(scope="session")
+def nightly(new_warehouse: Callable[[], Warehouse]) -> Nights:
+    """Eight nights, one after the other."""
+    warehouse, candidates = new_warehouse(), {}
+    for night in NIGHTS:
+        warehouse.run(night)
+        candidates[night] = warehouse.rows(f"from marts.candidates where as_of = date '{night}'")
+    return Nights(warehouse, candidates)
+
+
+@pytest.fixture(scope="session")
+def backfilled(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
+    """The last night only."""
+    warehouse = new_warehouse()
+    warehouse.run(NIGHTS[-1])
+    return warehouse

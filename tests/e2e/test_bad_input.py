@@ -1,0 +1,362 @@
+"""What goes wrong at night: one message that names the place and the remedy, and yesterday's lists stay up."""
+
+import errno
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from filelock import FileLock
+from rich.console import Console
+from tenacity import wait_none
+
+from dags.steps import extract as extract_step
+from dags.steps.build import build_prepared
+from dags.steps.check_sources import check_sources
+from dags.steps.extract import extract
+from dags.steps.night import Night
+from dags.steps.open_night import NightError, open_night
+from dags.steps.publish import current_publication, publish, published_lists, roll_back
+from dags.steps.report import report
+from expectations.gate import GateStopped
+from infra.platforms import PlatformError
+from infra.report import NightSummary, print_summary
+from infra.settings import Settings
+from infra.warehouse import WarehouseError
+from tests.e2e.conftest import FIRST, SECOND, THIRD, NightOf, TwoNights, crossrec, files, nightly, served
+from tests.servers import Server
+
+LONG_AGO = date(1990, 1, 1)
+LOCKS = {
+    "shop": "sqlite3.connect(sys.argv[1], isolation_level=None).execute('begin exclusive')",
+    "stream": "duckdb.connect(sys.argv[1])",
+}
+FILES = {"shop": "shop.sqlite", "stream": "stream.duckdb"}
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract_step, "wait_exponential", lambda **_: wait_none())
+
+
+@contextmanager
+def locked(platform: str, home: Path) -> Iterator[None]:
+    """Another process writes to the platform's database."""
+    hold = f"import duckdb, sqlite3, sys; held = {LOCKS[platform]}; print('held', flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold, str(home / "demo" / FILES[platform])], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        yield
+    finally:
+        other.kill()
+        other.communicate()
+
+
+def shop(home: Path, sql: str) -> None:
+    with closing(sqlite3.connect(home / "demo" / "shop.sqlite")) as connection, connection:
+        connection.executescript(sql)
+
+
+@pytest.fixture
+def first_of_all(home: Path, tmp_path: Path) -> Night:
+    """The first night in a home of its own, over the copy's platforms."""
+    return Night(FIRST, settings=Settings(home=tmp_path / "fresh", demo=home / "demo"))
+
+
+# --- a platform that cannot be read
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_missing_database(night_of: NightOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSREC_SHOP_URL", "sqlite:////nowhere/shop.sqlite")
+    with pytest.raises(PlatformError, match="platform 'shop': the database file is missing") as error:
+        extract(night_of(THIRD), "shop")
+    assert "/nowhere/shop.sqlite" in str(error.value)
+    assert "Remedy: set CROSSREC_SHOP_URL" in str(error.value)
+    assert not error.value.retryable
+    extract(night_of(THIRD), "forum")  # the others do not mind
+
+
+@pytest.mark.parametrize("platform", ["shop", "stream"])
+def test_a_database_that_is_locked_before_it_was_ever_loaded(platform: str, home: Path, first_of_all: Night) -> None:
+    with locked(platform, home), pytest.raises(PlatformError, match="is locked by another process") as error:
+        extract(first_of_all, platform)
+    assert f"platform '{platform}', table" in str(error.value)
+    assert "Remedy: wait until its writer is done" in str(error.value)
+
+
+def test_a_platform_that_is_down_ships_its_last_good_load_and_the_summary_says_so(
+    home: Path, night_of: NightOf
+) -> None:
+    night = night_of(SECOND)
+    for folder in (home / "lake" / "raw" / "platform=shop").glob(f"table=*/load_date={SECOND}"):
+        shutil.rmtree(folder)
+    with locked("shop", home):
+        extract(night, "shop")
+    assert [load["stale"] for load in night.recorded("extract-shop")] == [True] * 4
+
+    check_sources(night, "shop")
+    gate = night.recorded("gate-sources-shop")
+    assert gate["verdict"] == "warn"
+    assert any("orders (1)" in check["observed"] for check in gate["checks"] if not check["success"])
+
+    report(night)
+    summary = NightSummary.model_validate(night.recorded("summary"))
+    assert {row.platform: row.stale_days for row in summary.funnel} == {"forum": 0, "shop": 1, "stream": 0}
+    console = Console(record=True, width=160, file=open(os.devnull, "w"))  # noqa: SIM115
+    print_summary(summary, console)
+    assert "shop did not deliver" in console.export_text()
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_platform_that_is_down_for_too_long_stops_the_night(home: Path, night_of: NightOf) -> None:
+    night = night_of(date(1998, 3, 20))  # four days after its last load; it declares three
+    with locked("stream", home):
+        extract(night, "stream")
+    with pytest.raises(GateStopped) as error:
+        check_sources(night, "stream")
+    assert "platform 'stream'" in str(error.value)
+    assert "the last good load no older than the platform's max_staleness_days" in str(error.value)
+    assert "watch_log (1)" in str(error.value)
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_wrong_credentials(postgres_server: Server, night_of: NightOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSREC_SHOP_URL", postgres_server.url(postgres_server.first_database, password="pass-word"))
+    with pytest.raises(PlatformError, match="the credentials were refused") as error:
+        extract(night_of(THIRD), "shop")
+    assert "platform 'shop', table 'customers'" in str(error.value)
+    assert "Remedy: check user, password and rights in the URL of CROSSREC_SHOP_URL" in str(error.value)
+    assert "pass-word" not in str(error.value)
+
+
+@pytest.mark.usefixtures("nothing_published")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("alter table order_lines rename to lines", "table 'order_lines': the source has no such table"),
+        (
+            "alter table order_lines drop column review_score",
+            "table 'order_lines': the source has no column 'review_score'",
+        ),
+    ],
+)
+def test_a_missing_table_or_column(change: str, said: str, home: Path, night_of: NightOf) -> None:
+    shop(home, change)
+    with pytest.raises(PlatformError) as error:
+        extract(night_of(THIRD), "shop")
+    assert f"platform 'shop', {said}" in str(error.value)
+    assert "Remedy: " in str(error.value)
+    assert not error.value.retryable
+
+
+EMPTY = "delete from customers; delete from products; delete from orders; delete from order_lines"
+
+
+def test_a_platform_that_was_always_empty_stops_with_its_tables_named(home: Path, first_of_all: Night) -> None:
+    shop(home, EMPTY)
+    for platform in first_of_all.platforms:
+        extract(first_of_all, platform)
+    check_sources(first_of_all, "forum")
+    check_sources(first_of_all, "stream")
+    with pytest.raises(GateStopped) as error:
+        check_sources(first_of_all, "shop")
+    assert "platform 'shop'" in str(error.value)
+    assert "rows in every table, tonight or before" in str(error.value)
+    for table in ("customers", "products", "orders", "order_lines"):
+        assert table in str(error.value)
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_platform_that_went_empty_ships_what_it_had(home: Path, night_of: NightOf) -> None:
+    shop(home, EMPTY)
+    night = night_of(THIRD)
+    extract(night, "shop")
+    assert {load["rows"] for load in night.recorded("extract-shop")} == {0}
+    check_sources(night, "shop")
+
+
+# --- a night that cannot be
+
+
+def test_a_night_before_all_data_says_what_there_is(home: Path, first_of_all: Night) -> None:
+    long_ago = Night(LONG_AGO, settings=first_of_all.settings)
+    with pytest.raises(NightError) as error:
+        open_night(long_ago)
+    said = str(error.value)
+    assert "no platform has events before the night of 1990-01-01" in said
+    for platform in ("forum", "shop", "stream"):
+        assert f"platform '{platform}' from 1997-09-" in said
+    assert "Remedy: choose a night after 1997-09-20" in said
+    assert open_night(first_of_all) == ["forum", "shop", "stream"]
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_red_night_ends_in_one_message(home: Path) -> None:
+    done = crossrec(home, *nightly(LONG_AGO))
+    assert done.returncode == 1
+    assert done.stdout.count("no platform has events before the night of 1990-01-01") == 1
+    assert "✗ open_night" in done.stdout
+    assert "what was published before stays up" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    log = home / "logs" / f"nightly-{LONG_AGO}.log"
+    assert str(log) in done.stdout
+    assert "no platform has events before" in log.read_text()
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_second_night_at_the_same_time(home: Path) -> None:
+    with FileLock(home / "night.lock"):
+        done = crossrec(home, *nightly(THIRD))
+    assert done.returncode == 1
+    assert "another night is running" in done.stdout
+    assert "Remedy: wait until it is done" in done.stdout
+    assert not list((home / "lake" / "raw").glob(f"*/*/load_date={THIRD}"))
+
+
+# --- a lake that is damaged
+
+
+@pytest.mark.usefixtures("nothing_published")
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(file.read_bytes()[:-100]), Path.unlink])
+def test_a_damaged_load_is_named_and_its_night_heals_it(damage: Callable[[Path], object], night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    key = f"raw/platform=forum/table=posts/load_date={SECOND}/part-00000.parquet"
+    file = Path(night.lake.uri(key))
+    whole = file.read_bytes()
+    damage(file)
+    with pytest.raises(PlatformError, match="its load in the lake is damaged") as error:
+        check_sources(night, "forum")
+    assert "platform 'forum', table 'posts'" in str(error.value)
+    assert key in str(error.value)
+    assert f"Remedy: run the night of {SECOND} again" in str(error.value)
+
+    extract(night, "forum")
+    check_sources(night, "forum")
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_an_older_damaged_load_is_named_by_the_build_that_meets_it(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    night.settings.warehouse_path.unlink()  # so that the build reads every load again
+    file = Path(night.lake.uri(f"raw/platform=shop/table=customers/load_date={FIRST}/part-00000.parquet"))
+    file.write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(WarehouseError) as error:
+        build_prepared(night)
+    assert f"the load of platform 'shop', table 'customers' of {FIRST} is damaged" in str(error.value)
+    assert f"run the night of {FIRST} again" in str(error.value)
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_damaged_publication_is_not_rolled_back_to(
+    home: Path, night_of: NightOf, two_nights: TwoNights, tmp_path: Path
+) -> None:
+    older = two_nights.served[FIRST]["shop"][0]["publication_id"]
+    lists = home / "lake" / "publications" / older / "lists.parquet"
+    whole = lists.read_bytes()
+    lists.write_bytes(whole[:-1])
+    done = crossrec(home, "rollback", "--apply")
+    lists.write_bytes(whole)  # the check that nothing else changed wants it so
+    assert done.returncode == 1
+    assert f"publication {older} is damaged in the lake" in done.stdout
+    assert "Remedy: run its night again" in done.stdout
+
+
+def test_a_rollback_that_meets_a_locked_platform_can_be_done_again(
+    home: Path, night_of: NightOf, two_nights: TwoNights
+) -> None:
+    newer, older = two_nights.served[SECOND], two_nights.served[FIRST]
+    settings, wanted = Settings(home=home), two_nights.served[FIRST]["shop"][0]["publication_id"]
+    with locked("shop", home), pytest.raises(PlatformError, match="platform 'shop'.*is locked by another process"):
+        list(roll_back(settings, wanted, apply=True))
+    assert served(home) == {"forum": older["forum"], "shop": newer["shop"], "stream": newer["stream"]}
+    list(roll_back(settings, wanted, apply=True))
+    assert served(home) == older
+
+
+# --- a full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    disk = tmp_path / "small_disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small file system needs the right to mount one: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(b"x" * 4096)
+    return filler
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_full_disk_under_the_extract(home: Path, small_disk: Path) -> None:
+    night = Night(FIRST, settings=Settings(home=small_disk / "home", lake=str(small_disk / "lake"), demo=home / "demo"))
+    extract(night, "stream")
+    loaded = files(small_disk / "lake" / "raw")
+    filler = fill(small_disk)
+    with pytest.raises(PlatformError, match="platform 'shop', table 'customers': the disk is full") as error:
+        extract(night, "shop")
+    assert "Remedy: free space where CROSSREC_HOME and the lake lie" in str(error.value)
+    assert files(small_disk / "lake" / "raw") == loaded
+
+    filler.unlink()
+    extract(night, "shop")
+    assert len(night.loads("shop", "order_lines")) == 1
+
+
+def test_a_full_disk_under_the_publication(two_nights: TwoNights, small_disk: Path) -> None:
+    settings = Settings(home=small_disk / "home", lake=str(small_disk / "lake"))
+    first, second = (Night(as_of, settings=settings) for as_of in (FIRST, SECOND))
+    for night in (first, second):
+        source = two_nights.home / "lake" / night.key("lists.parquet")
+        night.lake.put(night.key("lists.parquet"), source.read_bytes())
+    publish(first)
+    before, _ = current_publication(first.lake)
+    assert before is not None
+    filler = fill(small_disk)
+    with pytest.raises(OSError, match="what was there is kept. Remedy: free space where the lake lies") as error:
+        publish(second)
+    assert error.value.errno == errno.ENOSPC
+    assert current_publication(first.lake)[0] == before
+    assert published_lists(first.lake, before).num_rows == before.rows
+
+    filler.unlink()
+    publish(second)
+    after, _ = current_publication(first.lake)
+    assert after is not None
+    assert (after.as_of, after.previous) == (str(SECOND), before.publication_id)
+
+
+def test_a_full_disk_under_the_warehouse(home: Path, small_disk: Path) -> None:
+    settings = Settings(home=home, warehouse=small_disk / "warehouse.duckdb")
+    before = files(home / "lake" / "publications"), served(home)
+    fill(small_disk)
+    with pytest.raises(WarehouseError, match="free space where CROSSREC_HOME and the lake lie"):
+        build_prepared(Night(SECOND, settings=settings))
+    assert (files(home / "lake" / "publications"), served(home)) == before
+
+
+def test_the_tables_of_this_page_are_whole(two_nights: TwoNights) -> None:
+    """What `nothing_published` compares must not be empty."""
+    assert all(len(rows) > 1000 for rows in two_nights.served[SECOND].values())
+    assert isinstance(pa.Table.from_pylist(two_nights.served[SECOND]["shop"]), pa.Table)
