@@ -228,12 +228,7 @@ def dbt(
 
     settings = Settings()
     night = Night(_parse_date(as_of), settings=settings)
-    run_dbt(
-        settings,
-        context.args,
-        dbt_vars(settings, night.as_of, list(night.platforms)),
-        on_node=lambda name, number, total: console.print(f"{number}/{total} {name}"),
-    )
+    run_dbt(settings, context.args, dbt_vars(settings, night.as_of, list(night.platforms)), log_level="info")
 
 
 @app.command()

@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     )
     max_accounts_per_token: int = Field(8, ge=2, description="A token shared by more accounts than this links nobody.")
     max_cluster_size: int = Field(
-        8, ge=2, description="A person with more accounts than this is reported as a warning."
+        8,
+        ge=2,
+        description="Accounts linked to more than this many in all are taken for strangers again, with a warning.",
     )
 
     # --- learning

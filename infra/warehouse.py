@@ -79,10 +79,12 @@ def run_dbt(
     arguments: Sequence[str],
     variables: dict[str, object],
     on_node: Callable[[str, int, int], None] | None = None,
+    log_level: str = "none",
 ) -> None:
     """Run dbt in this process, with the project, profile and variables of the night.
 
-    ``on_node`` hears of each finished node: its name, its number and how many there are.
+    ``on_node`` hears of each finished node: its name, its number and how many there are. ``log_level`` is what dbt itself
+    prints; its log file has everything.
 
     Raises:
         WarehouseError: names every model or test that failed, with the database's message.
@@ -112,14 +114,8 @@ def run_dbt(
             *("--target", "s3" if isinstance(lake, S3Lake) else "local"),
             *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
             *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
-            *(
-                "--vars",
-                json.dumps(variables),
-                "--log-level",
-                "none",
-                "--no-use-colors",
-                "--no-send-anonymous-usage-stats",
-            ),
+            *("--vars", json.dumps(variables), "--log-level", log_level),
+            *("--no-use-colors", "--no-send-anonymous-usage-stats"),
         ]
     )
     if result.success:

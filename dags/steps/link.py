@@ -1,5 +1,7 @@
 """Step 4: accounts become persons, items become products."""
 
+import pyarrow as pa
+
 from dags.steps.night import Night
 from infra.warehouse import query
 from ml.identity.clusters import cluster, stable_ids
@@ -18,7 +20,8 @@ def link_people(night: Night) -> None:
         " from intermediate.int_identity__account_records order by all",
     )
     edges = person_edges(records, settings.max_accounts_per_token)
-    labels = cluster(records, edges)
+    oversized = _oversized(cluster(records, edges), settings.max_cluster_size)
+    labels = cluster(records, edges, max_size=settings.max_cluster_size)
     persons = stable_ids(records, labels, _previous(night, PERSONS), "person_")
     _write(night, PERSONS, persons.rename_columns(["platform", "account_id", "person_id"]))
     night.write_table(night.key("identity/edges.parquet"), edges)
@@ -26,7 +29,6 @@ def link_people(night: Night) -> None:
     by_person = persons.group_by("cluster_id")
     platforms = by_person.aggregate([("platform", "count_distinct")])["platform_count_distinct"].to_pylist()
     sizes = persons["cluster_id"].value_counts().field("counts").to_pylist()
-    oversized = sum(size > settings.max_cluster_size for size in sizes)
     shared = sum(
         overshared_values(records, token, settings.max_accounts_per_token) for token in ("email_token", "phone_token")
     )
@@ -38,15 +40,24 @@ def link_people(night: Night) -> None:
             "edges": edges.num_rows,
             "persons_on_several_platforms": sum(count > 1 for count in platforms),
             "largest_person": max(sizes, default=0),
-            "persons_over_size_cap": oversized,
+            "groups_over_size_cap": oversized,
             "tokens_shared_by_too_many": shared,
         },
     )
     night.say(f"{records.num_rows:,} accounts are {len(sizes):,} persons")
     if oversized:
         night.say(
-            f"warning: {oversized:,} persons have more than {settings.max_cluster_size} accounts; see CROSSREC_MAX_CLUSTER_SIZE"
+            f"warning: {oversized:,} groups of more than {settings.max_cluster_size} linked accounts were taken apart; "
+            "CROSSREC_MAX_CLUSTER_SIZE sets the limit"
         )
+    if shared:
+        night.say(
+            f"warning: {shared:,} tokens are shared by more than {settings.max_accounts_per_token} accounts and link nobody"
+        )
+
+
+def _oversized(labels: pa.Array, max_size: int) -> int:
+    return sum(count > max_size for count in labels.value_counts().field("counts").to_pylist())
 
 
 def link_products(night: Night) -> None:
@@ -68,11 +79,11 @@ def _key(as_of: str, name: str) -> str:
     return f"identity/as_of={as_of}/{name}.parquet"
 
 
-def _write(night: Night, name: str, table) -> None:  # type: ignore[no-untyped-def]
+def _write(night: Night, name: str, table: pa.Table) -> None:
     night.write_table(_key(night.as_of.isoformat(), name), table)
 
 
-def _previous(night: Night, name: str):  # type: ignore[no-untyped-def]
+def _previous(night: Night, name: str) -> pa.Table | None:
     """The ids of the newest night before this one, as stable_ids takes them, or None."""
     earlier = [
         key

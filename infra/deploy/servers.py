@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,12 +24,14 @@ class ServerError(RuntimeError):
 
 def serve(settings: Settings, port: int, say: Callable[[str], None]) -> None:
     """Run until Ctrl-C or SIGTERM, then stop every server and whatever it started."""
+    mlflow_port = port + 1
+    for wanted in (port, mlflow_port):
+        _require_free(wanted)
     environment = airflow_environment(settings, port)
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     airflow = [sys.executable, "-m", "airflow"]
     prepare_airflow(environment)
-    mlflow_port = port + 1
     (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
     commands = {
         "api-server": [*airflow, "api-server"],
@@ -64,6 +67,17 @@ def serve(settings: Settings, port: int, say: Callable[[str], None]) -> None:
         _stop(servers.values())
 
 
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just closed is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise ServerError(
+                f"port {port} is taken. Received: another program listens there. Remedy: `crossrec up --port 8090`."
+            ) from None
+
+
 def prepare_airflow(environment: Mapping[str, str]) -> None:
     """Bring Airflow's database to this version and make the pool that allows the warehouse one writer."""
     for arguments in (["db", "migrate"], ["pools", "set", "warehouse", "1", "one writer to DuckDB at a time"]):
@@ -88,8 +102,7 @@ def _wait_for(url: str, name: str, servers: Mapping[str, "subprocess.Popen[bytes
         for other, server in servers.items():
             if server.poll() is not None:
                 raise ServerError(
-                    f"{other} did not start. Received: exit {server.returncode}. "
-                    f"Remedy: read {logs / other}.log; most often the port is taken: `crossrec up --port 8090`."
+                    f"{other} did not start. Received: exit {server.returncode}. Remedy: read {logs / other}.log."
                 )
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310  # our own server on loopback

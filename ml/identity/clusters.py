@@ -7,8 +7,11 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 
-def cluster(records: pa.Table, edges: pa.Table, threshold: float = 0.5) -> pa.Array:
+def cluster(records: pa.Table, edges: pa.Table, threshold: float = 0.5, max_size: int | None = None) -> pa.Array:
     """Connected components over the edges of at least ``threshold``.
+
+    A component of more than ``max_size`` records falls apart into single ones: a chain of chance links shows strangers'
+    taste to each other, which is worse than a missed link.
 
     Returns one int64 label a record, in the order of ``records`` (``platform``, ``id``); a record without edges is alone.
     Labels number the clusters by their first record in order of (platform, id). Edges to unknown records raise ``KeyError``.
@@ -24,6 +27,9 @@ def cluster(records: pa.Table, edges: pa.Table, threshold: float = 0.5) -> pa.Ar
         raise KeyError("edges name records that are not among the records to cluster")
     graph = coo_matrix((np.ones(len(strong), dtype=np.int8), (left, right)), shape=(len(keys), len(keys)))
     _, labels = connected_components(graph, directed=False)
+    if max_size is not None:
+        oversized = np.bincount(labels, minlength=1)[labels] > max_size
+        labels = np.where(oversized, labels.max(initial=0) + 1 + np.arange(len(labels)), labels)
     order = keys.argsort()
     ranked = pd.factorize(labels[order])[0]
     numbered = np.empty(len(keys), dtype=np.int64)
@@ -89,6 +95,8 @@ def _claims(frame: pd.DataFrame, previous: pa.Table) -> "pd.Series[str]":
 
 
 def _hashed_ids(seeds: "pd.Series[str]", prefix: str) -> "pd.Series[str]":
+    if seeds.empty:  # a night without a new cluster
+        return seeds.astype("object")
     halves = [
         pd.util.hash_pandas_object(seeds, index=False, hash_key=key) for key in ("crossrec-ident-1", "crossrec-ident-2")
     ]

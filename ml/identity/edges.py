@@ -93,7 +93,9 @@ def normalised_title(titles: pd.Series) -> pd.Series:
     text = text.astype("string").str.lower().str.strip()
     text = text.str.replace(r"(\s*\([^)]*\))+\s*$", "", regex=True)
     text = text.str.replace(
-        r"^(.*), (the|a|an|le|la|les|l'|el|il|der|die|das|den|det|los|las|un|une)\b(.*)$", r"\2 \1\3", regex=True
+        r"^(.*), (the|a|an|le|la|les|l'|el|il|der|die|das|den|det|los|las|un|une)(?![a-z0-9])(.*)$",
+        r"\2 \1\3",
+        regex=True,
     )
     text = text.str.replace("&", " and ", regex=False)
     text = text.str.replace(r"[^a-z0-9]+", " ", regex=True)
