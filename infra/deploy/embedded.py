@@ -7,6 +7,7 @@ from infra.settings import PROJECT_ROOT, Settings
 # Nothing calls home, and warnings of tools do not bury what a night says.
 QUIET = {
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+    "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "crossrec=INFO",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "DO_NOT_TRACK": "1",

@@ -6,6 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import duckdb
+
 from tests.bench.measured import Measured, render, run, save
 
 FIRST, SECOND = "2000-12-15", "2000-12-16"
@@ -27,6 +29,8 @@ def bench(with_tests: bool) -> list[Measured]:
         night = [sys.executable, "-m", "dags.cli", "nightly", "--date"]
         first = run([*night, FIRST], environment, home / "first.log")
         second = run([*night, SECOND], environment, home / "second.log")
+        linked = linkage(home / "var", "account_persons", "person_id", "accounts", "person")
+        matched = linkage(home / "var", "item_products", "product_id", "items", "film")
         comparison = json.loads((home / f"var/lake/nights/as_of={FIRST}/evaluation.json").read_text())
     rows = [
         Measured("first night, full demo, demo platforms built too", first.seconds, "s", 360),
@@ -39,6 +43,9 @@ def bench(with_tests: bool) -> list[Measured]:
             [sys.executable, "-m", "pytest"], environment, Path(tempfile.gettempdir()) / "crossrec-bench-tests.log"
         )
         rows.append(Measured("test suite", suite.seconds / 60, "min", 12))
+    for what, (precision, recall) in (("accounts that are one person", linked), ("items that are one film", matched)):
+        rows.append(Measured(f"{what}, pairwise precision", precision, "share", peer="the demo's truth"))
+        rows.append(Measured(f"{what}, pairwise recall", recall, "share", peer="the demo's truth"))
     window = comparison["popularity_window"]
     own = [row for row in comparison["comparison"] if row["against"] is None]
     for row in own:
@@ -51,6 +58,30 @@ def bench(with_tests: bool) -> list[Measured]:
         name = f"{METRICS[row['metric']]}{interval}, {row['contender']}, {row['platform']}"
         rows.append(Measured(name, row["value"], f"of {row['people']} people", peer="; ".join(peers)))
     return rows
+
+
+def linkage(home: Path, found: str, found_id: str, truth: str, true_id: str) -> tuple[float, float]:
+    """Pairwise precision and recall of the night's linkage against the truth beside the demo platforms."""
+    with duckdb.connect() as connection:
+        [(both, linked, true)] = connection.execute(
+            f"""
+            with known as (
+                from read_parquet($found) as found inner join read_parquet($truth) as truth using (platform, {truth[:-1]}_id)
+            ),
+            pairs as (
+                select
+                    (select sum(n * (n - 1)) from (select count(*) as n from known group by {found_id}, {true_id})),
+                    (select sum(n * (n - 1)) from (select count(*) as n from known group by {found_id})),
+                    (select sum(n * (n - 1)) from (select count(*) as n from known group by {true_id}))
+            )
+            from pairs
+            """,
+            {
+                "found": str(home / f"lake/identity/as_of={SECOND}/{found}.parquet"),
+                "truth": str(home / f"demo/truth/{truth}.parquet"),
+            },
+        ).fetchall()
+    return both / linked, both / true
 
 
 if __name__ == "__main__":
