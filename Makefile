@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 UV := .uv/bin/uv
 BIN := .venv/bin
 # models are compiled against an empty warehouse in memory: a night may run meanwhile
-SQLFLUFF := CROSSREC_DBT_WAREHOUSE=:memory: DBT_TARGET_PATH=var/lint/target DBT_LOG_PATH=var/lint/logs $(BIN)/sqlfluff
+SQLFLUFF := CROSSREC_DBT_WAREHOUSE=:memory: DBT_TARGET_PATH=$(CURDIR)/var/lint/target DBT_LOG_PATH=$(CURDIR)/var/lint/logs $(BIN)/sqlfluff
 # bytecode written once here saves every later process seconds; some machines forbid it by default
 export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1

@@ -122,7 +122,10 @@ def run_dbt(
     if result.success:
         return
     if result.exception is not None:
-        raise WarehouseError(f"dbt {arguments[0]} stopped before its first model. Received: {result.exception}")
+        raise WarehouseError(
+            f"dbt {arguments[0]} stopped before its first model. Received: {result.exception} "
+            f"Remedy: {_remedy(str(result.exception))}."
+        )
     nodes: list[Any] = list(result.result or [])  # type: ignore[arg-type]  # a build's result is a list of its nodes
     failed = [node for node in nodes if str(node.status) in ("error", "fail")]
     details = "\n".join(f"  {node.node.name}: {_in_short(node.message or '')}" for node in failed)
@@ -149,4 +152,10 @@ def _remedy(details: str) -> str:
             f"the load of platform '{platform}', table '{table}' of {load_date} is damaged in the lake: run the night of "
             f"{load_date} again, whose extract writes the same file anew, then this one"
         )
+    if re.search(r"not a valid duckdb|checksum|corrupt", details, re.IGNORECASE):
+        return (
+            "delete the warehouse file, which the night builds again from the lake, and see that its disk is not full"
+        )
+    if re.search(r"could not set lock|conflicting lock", details, re.IGNORECASE):
+        return "let the other night, or the program that holds the file, finish, and run the task again"
     return "mend the model or the data it names"

@@ -22,40 +22,47 @@
     ),
 
     -- what earlier runs kept of the same keys stands beside the new rows, so that a night sees what a backfill sees
+    readable as (
+        select {{ key | join(', ') }}, content_md5, load_date, raw_row
+        from rejected
+        where reject_reason is null
+        {%- if is_incremental() %}
+        union all
+        select {{ key | join(', ') }}, content_md5, load_date, raw_row
+        from {{ this }}
+        where
+            row_status != 'quarantined'
+            and load_date not in (select load_date from rejected)
+            and ({{ key | join(', ') }}) in (select {{ key | join(', ') }} from rejected)
+        {%- endif %}
+    ),
+
+    -- most keys have one row, so only the others are put in order
     in_order as (
         select
-            *,
-            lag(content_md5) over (
-                partition by {{ key | join(', ') }}, reject_reason is null
-                order by load_date, raw_row
-            ) as previous_md5
-        from (
-            select
-                *,
-                true as is_new
-            from rejected
-            {%- if is_incremental() %}
-            union all by name
-            select {{ key | join(', ') }}, content_md5, load_date, raw_row, false as is_new
-            from {{ this }} as earlier
-            where
-                row_status != 'quarantined'
-                and load_date not in (select distinct load_date from rejected)
-                and ({{ key | join(', ') }}) in (select {{ key | join(', ') }} from rejected)
-            {%- endif %}
-        ) as all_rows
+            load_date,
+            raw_row,
+            content_md5 = lag(content_md5) over (
+                partition by {{ key | join(', ') }} order by load_date, raw_row
+            ) as repeats_the_one_before
+        from readable
+        where ({{ key | join(', ') }}) in (
+            select {{ key | join(', ') }} from readable
+            group by all
+            having count(*) > 1
+        )
     ),
 
     final as (
         select
-            * exclude (unreadable, previous_md5, is_new),
+            rejected.* exclude (unreadable),
             case
-                when reject_reason is not null then 'quarantined'
-                when content_md5 = previous_md5 then 'duplicate'
+                when rejected.reject_reason is not null then 'quarantined'
+                when in_order.repeats_the_one_before then 'duplicate'
                 else 'staged'
             end as row_status
-        from in_order
-        where is_new
+        from rejected
+        left join in_order on rejected.load_date = in_order.load_date and rejected.raw_row = in_order.raw_row
     )
 
     select * from final

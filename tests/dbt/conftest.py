@@ -1,5 +1,6 @@
 """Real dbt on a real DuckDB file: an empty warehouse for the unit tests, and a small lake for whole nights."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ IDENTITY = {
     "account_persons": ("platform", "account_id", "person_id"),
     "item_products": ("platform", "item_id", "product_id"),
 }
-NIGHTS = [date(2000, 12, 8) + timedelta(days) for days in range(8)]
+NIGHTS = [date(2000, 12, 7) + timedelta(days) for days in range(8)]
 
 
 @pytest.fixture(scope="session")
@@ -130,8 +131,8 @@ class Row:
 class SmallLake:
     """Six weeks of three platforms, landed night by night.
 
-    Two in a hundred events come twice, five late, three are corrected some days later; some accounts and items are new
-    within the last week, and one member is renamed in it.
+    Two in a hundred events come twice, five late, three are corrected some days later; two accounts and an item of each
+    platform are new in the last week, and one member is renamed in it.
     """
 
     def __init__(self, settings: Settings, platforms: list[Platform]) -> None:
@@ -160,7 +161,7 @@ class SmallLake:
 
 ACCOUNTS = {"stream": 16, "shop": 14, "forum": 10}
 ITEMS_OF_A_PLATFORM = 10
-BEGIN = datetime(2000, 11, 1)
+BEGIN, NEW_WEEK = datetime(2000, 11, 1), datetime(2000, 12, 8, 15)
 AGES = {"stream": ["18_24", "25_34", None], "shop": ["18 to 24", "35 to 44"], "forum": ["18-24", "56+"]}
 
 
@@ -191,8 +192,7 @@ def _products() -> Iterator[tuple[str, str, str]]:
 def _accounts() -> Iterator[Row]:
     for platform, count in ACCOUNTS.items():
         for number in range(count):
-            # the last two of each platform joined within the nights
-            at = BEGIN + (timedelta(days=39, hours=number) if number >= count - 2 else timedelta(hours=-number))
+            at = NEW_WEEK if number >= count - 2 else BEGIN - timedelta(hours=number)
             age, account = AGES[platform][number % len(AGES[platform])], _account_id(platform, number)
             values: dict[str, dict[str, object]] = {
                 "stream": {"viewer_id": account, "age_band": age, "gender": "female", "created_at": at},
@@ -201,21 +201,30 @@ def _accounts() -> Iterator[Row]:
             }
             table = {"stream": "viewers", "shop": "customers", "forum": "members"}[platform]
             yield Row(platform, table, at, values[platform])
-    renamed = {"handle": "member_0_renamed", "formerly": "member_0", "status": "active", "joined": "2000-11-01T00:00:00Z"}
+    renamed = {
+        "handle": "member_0_renamed",
+        "formerly": "member_0",
+        "status": "active",
+        "joined": "2000-11-01T00:00:00Z",
+    }
     yield Row("forum", "members", datetime(2000, 12, 11), renamed | {"age_group": "18-24"})
 
 
 def _items() -> Iterator[Row]:
     for platform in ACCOUNTS:
         for number in range(ITEMS_OF_A_PLATFORM):
-            at = BEGIN + (timedelta(days=38, hours=number) if number >= 9 else timedelta(days=-number))
+            at = NEW_WEEK if number >= ITEMS_OF_A_PLATFORM - 1 else BEGIN - timedelta(days=number)
             item, genre = _item_id(platform, number), ["Drama", "Crime", "War"][number % 3]
             values: dict[str, dict[str, object]] = {
                 "stream": {"title_id": item, "title": f"Film {number} (1990)", "genres": genre, "available": True},
                 "shop": {"sku": item, "name": f"Film {number}", "department": genre, "price": "9.5", "in_stock": "1"},
                 "forum": {"film": item, "title": f"Film {number}", "tags": f'["{genre}"]', "available": "true"},
             }
-            times = {"stream": {"added_at": at}, "shop": {"listed_at": _new_york(at)}, "forum": {"listed": f"{at}+00:00"}}
+            times = {
+                "stream": {"added_at": at},
+                "shop": {"listed_at": _new_york(at)},
+                "forum": {"listed": f"{at}+00:00"},
+            }
             table = {"stream": "titles", "shop": "products", "forum": "films"}[platform]
             yield Row(platform, table, at, values[platform] | times[platform])
 
@@ -223,9 +232,10 @@ def _items() -> Iterator[Row]:
 def _events(random: np.random.Generator) -> Iterator[Row]:
     for number in range(2000):
         platform = str(random.choice(["stream", "shop", "forum"]))
-        account = _account_id(platform, int(random.integers(ACCOUNTS[platform])))
-        item = _item_id(platform, int(ITEMS_OF_A_PLATFORM * random.random() ** 2))
         at = BEGIN + timedelta(seconds=int(random.integers(45 * 86_400)))
+        newest = at >= NEW_WEEK  # only then are the newest accounts and items there
+        account = _account_id(platform, int(random.integers(ACCOUNTS[platform] - (0 if newest else 2))))
+        item = _item_id(platform, int((ITEMS_OF_A_PLATFORM - (0 if newest else 1)) * random.random() ** 2))
         fate, days_late = random.random(), timedelta(days=float(random.uniform(1, 6)))
         stars = int(random.integers(1, 6))
         known_at = at + (days_late if 0.02 < fate < 0.07 else timedelta(seconds=30))
@@ -241,7 +251,9 @@ def _event(
 ) -> Iterator[Row]:
     if platform == "stream":
         values: dict[str, object] = {"watch_id": f"w{number}", "viewer_id": account, "title_id": item}
-        yield Row(platform, "watch_log", known_at, values | {"action": "play", "started_at": at, "completion": stars / 5})
+        yield Row(
+            platform, "watch_log", known_at, values | {"action": "play", "started_at": at, "completion": stars / 5}
+        )
     elif platform == "forum":
         values = {"post": f"p{number}", "handle": account, "film": item, "kind": "review", "stars": str(stars)}
         yield Row(platform, "posts", known_at, values | {"posted": f"{at}+00:00"})
@@ -267,16 +279,22 @@ class Warehouse:
     settings: Settings
 
     def run(self, night: date) -> None:
-        """What a night's two dbt steps do, in one go."""
-        run_dbt(self.settings, ["build", "--exclude", "test_type:unit", "--fail-fast"], self.variables(night))
-
-    def variables(self, night: date) -> dict[str, object]:
-        return dbt_vars(self.settings, night, sorted(ACCOUNTS))
+        """The models of a night's two dbt steps, in one go."""
+        arguments = ["build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
+        run_dbt(self.settings, arguments, dbt_vars(self.settings, night, sorted(ACCOUNTS)))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What a query gives, in an order of its own."""
         with connect(self.settings) as connection:
             return connection.execute(f"select * from ({sql}) order by all").fetchall()
+
+    def content(self) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
+        """Every row of every table of the models."""
+        tables = self.rows(
+            "select table_schema, table_name from information_schema.tables"
+            " where table_schema in ('staging', 'intermediate', 'marts')"
+        )
+        return {(schema, table): self.rows(f"from {schema}.{table}") for schema, table in tables}
 
 
 @dataclass(frozen=True)
@@ -300,6 +318,18 @@ def new_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPathFa
 
     SmallLake(new_warehouse().settings, platforms).land()
     return new_warehouse
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[Warehouse], Warehouse]:
+    """A warehouse that a test may change, over the same lake."""
+
+    def copy_of(warehouse: Warehouse) -> Warehouse:
+        settings = Settings(**warehouse.settings.model_dump(exclude={"home"}), home=tmp_path)
+        shutil.copy(warehouse.settings.warehouse_path, settings.warehouse_path)
+        return Warehouse(settings)
+
+    return copy_of
 
 
 @pytest.fixture(scope="session")

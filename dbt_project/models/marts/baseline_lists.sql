@@ -74,7 +74,7 @@ by_neighbours as (
         items.item_id,
         items.product_id,
         'item_neighbours' as contender,
-        sum(neighbours.similarity * (0.2 + history.weight)) as score
+        round(sum(neighbours.similarity * (0.2 + history.weight)), 9) as score
     from relevant
     inner join history on relevant.as_of = history.as_of and relevant.person_id = history.person_id
     inner join neighbours on history.as_of = neighbours.as_of and history.product_id = neighbours.product_id
@@ -103,7 +103,7 @@ ranked as (
     qualify
         row_number() over (
             partition by scored.contender, scored.as_of, scored.person_id, scored.platform
-            order by round(scored.score, 9) desc, scored.item_id
+            order by scored.score desc, scored.item_id
         ) <= 20
 ),
 

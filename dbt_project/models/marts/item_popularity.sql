@@ -44,7 +44,8 @@ known as (
         count(*) filter (where interactions.is_positive and interactions.occurred_at >= cuts.as_of - interval 90 day) as events_90d,
         count(*) filter (where interactions.is_positive) as events,
         count(*) as judgements,
-        sum(interactions.value) as value_sum
+        -- a decimal, whose sum does not depend on the order in which threads add
+        sum(cast(interactions.value as decimal(18, 9))) as value_sum
     from cuts
     inner join interactions on {{ known_at_cut('interactions', 'cuts') }}
     where interactions.is_positive or interactions.event_type = 'skip'
@@ -88,7 +89,7 @@ final as (
         coalesce(across.events_7d, 0) as product_events_7d,
         coalesce(across.events_28d, 0) as product_events_28d,
         coalesce(across.events, 0) as product_events,
-        (coalesce(across.value_sum, 0) + 10 * 0.7) / (coalesce(across.judgements, 0) + 10) as mean_value,
+        cast((coalesce(across.value_sum, 0) + 10 * 0.7) / (coalesce(across.judgements, 0) + 10) as double) as mean_value,
         ---- trend: this week against the month before it, both as daily rates
         (coalesce(across.events_7d, 0) + 1) / 7.0 / ((coalesce(across.events_28d, 0) + 4) / 28.0) as trend
     from on_offer

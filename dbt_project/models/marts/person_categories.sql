@@ -25,8 +25,8 @@ final as (
         as_of,
         person_id,
         category,
-        affinity / sum(affinity) over (partition by as_of, person_id) as share,
-        row_number() over (partition by as_of, person_id order by affinity desc, category) as position
+        round(affinity / sum(affinity) over (partition by as_of, person_id), 9) as share,
+        row_number() over (partition by as_of, person_id order by round(affinity, 9) desc, category) as position
     from weighted
     where affinity > 0
 )

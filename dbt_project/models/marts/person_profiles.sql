@@ -38,7 +38,8 @@ final as (
         count(*) filter (where known.occurred_at >= known.as_of - interval 7 day) as events_7d,
         count(*) filter (where known.occurred_at >= known.as_of - interval 28 day) as events_28d,
         count(distinct known.platform) as platforms,
-        avg(known.value) as mean_value,
+        -- a decimal, whose sum does not depend on the order in which threads add
+        cast(sum(cast(known.value as decimal(18, 9))) / count(known.value) as double) as mean_value,
         datediff('hour', max(known.occurred_at), known.as_of) / 24.0 as days_since_last,
         datediff('hour', min(known.occurred_at), known.as_of) / 24.0 as days_since_first
     from known

@@ -5,7 +5,8 @@
     post_hook='{{ drop_spent_snapshots() }}'
 ) }}
 
--- What people took next: pairs at most three steps apart in a person's own order of time.
+-- What people took next: pairs at most three steps apart in a person's own order of time, weighing 1, 1/2 or 1/3. Counted in
+-- sixths these are whole numbers, whose sum does not depend on the order in which threads add them.
 with history as (
     select * from {{ ref('person_history') }}
     where as_of in ({{ snapshots_to_build() }})
@@ -16,7 +17,7 @@ steps as (
         history.as_of,
         history.product_id,
         next.product_id as next_product_id,
-        sum(1.0 / (history.position - next.position)) as weight
+        sum(6.0 / (history.position - next.position)) as sixths
     from history
     inner join history as next
         on
@@ -31,8 +32,8 @@ final as (
         as_of,
         product_id,
         next_product_id,
-        weight / (sum(weight) over (partition by as_of, product_id) + 10) as probability,
-        row_number() over (partition by as_of, product_id order by round(weight, 9) desc, next_product_id) as position
+        sixths / (sum(sixths) over (partition by as_of, product_id) + 60) as probability,
+        row_number() over (partition by as_of, product_id order by sixths desc, next_product_id) as position
     from steps
     qualify position <= 30
 )
