@@ -117,6 +117,8 @@ def night_of(home: Path) -> NightOf:
 def nothing_published(home: Path) -> Iterator[None]:
     """Whatever the test does: afterwards the second night is served everywhere, as it was before."""
     lake, lists = files(home / "lake" / "publications"), served(home)
+    assert len(lake) >= 5  # two publications and which one is current
+    assert all(lists.values())
     yield
     assert files(home / "lake" / "publications") == lake
     assert served(home) == lists

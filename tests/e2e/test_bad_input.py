@@ -1,5 +1,6 @@
 """What goes wrong at night: one message that names the place and the remedy, and yesterday's lists stay up."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -11,7 +12,6 @@ from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from filelock import FileLock
 from rich.console import Console
@@ -51,7 +51,9 @@ def locked(platform: str, home: Path) -> Iterator[None]:
     """Another process writes to the platform's database."""
     hold = f"import duckdb, sqlite3, sys; held = {LOCKS[platform]}; print('held', flush=True); input()"
     other = subprocess.Popen(
-        [sys.executable, "-c", hold, str(home / "demo" / FILES[platform])], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", hold, str(home / "demo" / FILES[platform])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     try:
         assert other.stdout is not None
@@ -189,7 +191,7 @@ def test_a_platform_that_went_empty_ships_what_it_had(home: Path, night_of: Nigh
 # --- a night that cannot be
 
 
-def test_a_night_before_all_data_says_what_there_is(home: Path, first_of_all: Night) -> None:
+def test_a_night_before_all_data_says_what_there_is(first_of_all: Night) -> None:
     long_ago = Night(LONG_AGO, settings=first_of_all.settings)
     with pytest.raises(NightError) as error:
         open_night(long_ago)
@@ -259,9 +261,7 @@ def test_an_older_damaged_load_is_named_by_the_build_that_meets_it(night_of: Nig
 
 
 @pytest.mark.usefixtures("nothing_published")
-def test_a_damaged_publication_is_not_rolled_back_to(
-    home: Path, night_of: NightOf, two_nights: TwoNights, tmp_path: Path
-) -> None:
+def test_a_damaged_publication_is_not_rolled_back_to(home: Path, two_nights: TwoNights) -> None:
     older = two_nights.served[FIRST]["shop"][0]["publication_id"]
     lists = home / "lake" / "publications" / older / "lists.parquet"
     whole = lists.read_bytes()
@@ -273,12 +273,10 @@ def test_a_damaged_publication_is_not_rolled_back_to(
     assert "Remedy: run its night again" in done.stdout
 
 
-def test_a_rollback_that_meets_a_locked_platform_can_be_done_again(
-    home: Path, night_of: NightOf, two_nights: TwoNights
-) -> None:
+def test_a_rollback_that_meets_a_locked_platform_can_be_done_again(home: Path, two_nights: TwoNights) -> None:
     newer, older = two_nights.served[SECOND], two_nights.served[FIRST]
     settings, wanted = Settings(home=home), two_nights.served[FIRST]["shop"][0]["publication_id"]
-    with locked("shop", home), pytest.raises(PlatformError, match="platform 'shop'.*is locked by another process"):
+    with locked("shop", home), pytest.raises(PlatformError, match=r"platform 'shop'.*is locked by another process"):
         list(roll_back(settings, wanted, apply=True))
     assert served(home) == {"forum": older["forum"], "shop": newer["shop"], "stream": newer["stream"]}
     list(roll_back(settings, wanted, apply=True))
@@ -290,21 +288,25 @@ def test_a_rollback_that_meets_a_locked_platform_can_be_done_again(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
+    """A file system of eight megabytes."""
     disk = tmp_path / "small_disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True, text=True
+    )
     if mounted.returncode:
         pytest.skip(f"a small file system needs the right to mount one: {mounted.stderr.strip()}")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def fill(disk: Path) -> Path:
+def fill(disk: Path, leave: int = 0) -> Path:
+    """Leave so many bytes free."""
     filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
+    os.truncate(filler, filler.stat().st_size - leave)
     return filler
 
 
@@ -334,7 +336,7 @@ def test_a_full_disk_under_the_publication(two_nights: TwoNights, small_disk: Pa
     before, _ = current_publication(first.lake)
     assert before is not None
     filler = fill(small_disk)
-    with pytest.raises(OSError, match="what was there is kept. Remedy: free space where the lake lies") as error:
+    with pytest.raises(OSError, match=r"what was there is kept\. Remedy: free space where the lake lies") as error:
         publish(second)
     assert error.value.errno == errno.ENOSPC
     assert current_publication(first.lake)[0] == before
@@ -350,13 +352,7 @@ def test_a_full_disk_under_the_publication(two_nights: TwoNights, small_disk: Pa
 def test_a_full_disk_under_the_warehouse(home: Path, small_disk: Path) -> None:
     settings = Settings(home=home, warehouse=small_disk / "warehouse.duckdb")
     before = files(home / "lake" / "publications"), served(home)
-    fill(small_disk)
+    fill(small_disk, leave=2_000_000)
     with pytest.raises(WarehouseError, match="free space where CROSSREC_HOME and the lake lie"):
         build_prepared(Night(SECOND, settings=settings))
     assert (files(home / "lake" / "publications"), served(home)) == before
-
-
-def test_the_tables_of_this_page_are_whole(two_nights: TwoNights) -> None:
-    """What `nothing_published` compares must not be empty."""
-    assert all(len(rows) > 1000 for rows in two_nights.served[SECOND].values())
-    assert isinstance(pa.Table.from_pylist(two_nights.served[SECOND]["shop"]), pa.Table)

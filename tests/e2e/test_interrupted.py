@@ -13,9 +13,7 @@ from tests.e2e.conftest import FIRST, TwoNights, command, crossrec, environment_
 PATIENCE = 240  # seconds until the night has to be where it is killed
 
 
-def test_a_night_killed_in_the_marts_gives_the_same_lists_when_run_again(
-    tmp_path: Path, two_nights: TwoNights
-) -> None:
+def test_a_night_killed_in_the_marts_gives_the_same_lists_when_run_again(tmp_path: Path, two_nights: TwoNights) -> None:
     """In a fresh home, so that it also shows that the same night elsewhere gives the same lists."""
     home = tmp_path / "home"
     with (tmp_path / "output").open("w") as output:

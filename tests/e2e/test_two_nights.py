@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, time
@@ -173,7 +174,7 @@ def test_mlflow_has_a_champion_with_its_lineage(two_nights: TwoNights) -> None:
 def test_a_night_leaves_nothing_lying_about(two_nights: TwoNights) -> None:
     home = two_nights.home
     assert [path for folder in ("work", "spill") for path in (home / folder).rglob("*") if path.is_file()] == []
-    assert [path for path in (home / "lake").rglob(".*")] == []
+    assert list((home / "lake").rglob(".*")) == []
 
 
 # --- what the platforms themselves know, read without crossrec
@@ -187,8 +188,6 @@ def _stream(demo: Path, sql: str, *parameters: object) -> set[Any]:
 
 def _shop(demo: Path, sql: str, as_of: date | None = None) -> set[Any]:
     """The shop's local times are texts of one form, so they compare as texts."""
-    import sqlite3
-
     until = datetime.combine(as_of, time(), UTC).astimezone(NEW_YORK).strftime("%Y-%m-%d %H:%M:%S") if as_of else ""
     with closing(sqlite3.connect(demo / "shop.sqlite")) as connection:
         rows = connection.execute(sql, {"until": until} if as_of else {}).fetchall()

@@ -1,0 +1,141 @@
+"""The shape of the night: its order, and the policies every task keeps. A failure's message is its remedy."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from infra.settings import PROJECT_ROOT
+
+HEAVY = ("dbt", "duckdb", "great_expectations", "mlflow", "pandas", "pyarrow", "tensorflow")
+
+# (what must be done, before what): each pair is a promise to somebody
+ORDER = [
+    ("open_night", "extract"),
+    ("extract", "check_sources"),
+    ("check_sources", "prepare"),
+    ("prepare", "check_reconciliation"),
+    ("check_reconciliation", "link_people"),
+    ("check_reconciliation", "link_products"),
+    ("link_people", "build_marts"),
+    ("link_products", "build_marts"),
+    ("build_marts", "check_training_data"),
+    ("check_training_data", "train"),
+    ("train", "evaluate"),
+    ("evaluate", "score"),
+    ("score", "assemble_lists"),
+    ("assemble_lists", "check_recommendations"),
+    ("check_recommendations", "publish"),
+    ("publish", "write_back"),
+    ("write_back", "report"),
+]
+GATES = ["check_sources", "check_reconciliation", "check_training_data", "check_recommendations"]
+
+
+def upstream(dag: Any, task_id: str) -> set[str]:
+    """Everything that must have succeeded before the task starts."""
+    return set(dag.get_task(task_id).get_flat_relative_ids(upstream=True))
+
+
+def test_the_dags_import(dag_bag: Any) -> None:
+    assert dag_bag.import_errors == {}
+    assert "nightly" in dag_bag.dags
+
+
+def test_parsing_imports_nothing_heavy() -> None:
+    """In a process of its own: the scheduler parses every few seconds, each time anew."""
+    probe = (
+        "import json, sys, airflow.sdk; before = set(sys.modules); import dags.nightly;"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules and name not in before]))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=PROJECT_ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    heavy = json.loads(done.stdout.splitlines()[-1])
+    assert not heavy, f"dags/nightly.py imports {', '.join(heavy)} when it is parsed: import them inside the task"
+
+
+@pytest.mark.parametrize(("first", "then"), ORDER)
+def test_the_load_bearing_order(first: str, then: str, nightly: Any) -> None:
+    assert first in upstream(nightly, then), (
+        f"'{then}' may start before '{first}' is done: put `{first} >> ... >> {then}` back into dags/nightly.py"
+    )
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_no_list_reaches_anyone_around_a_gate(gate: str, nightly: Any) -> None:
+    for task in ("publish", "write_back"):
+        assert gate in upstream(nightly, task), f"'{task}' can run without '{gate}': wire it downstream of the gate"
+
+
+def test_one_red_task_stops_all_that_needs_it(nightly: Any) -> None:
+    lax = [task.task_id for task in nightly.tasks if task.trigger_rule != "all_success"]
+    assert not lax, f"{lax} run although something before them failed: a gate would stop nothing. Remove trigger_rule"
+
+
+def test_every_task_is_in_the_order_above(nightly: Any) -> None:
+    known = {task for pair in ORDER for task in pair} | {"shards"}
+    unknown = set(nightly.task_ids) - known
+    assert not unknown, f"say in ORDER of this test what {sorted(unknown)} must wait for, and who waits for them"
+
+
+def test_mapped_tasks_have_a_name_for_each_of_their_instances(nightly: Any) -> None:
+    mapped = [task for task in nightly.tasks if task.is_mapped]
+    assert {task.task_id for task in mapped} == {"extract", "check_sources", "score", "write_back"}
+    for task in mapped:
+        template = task.partial_kwargs.get("map_index_template")
+        assert template, f"{task.task_id} shows as [0], [1], ...: give it a map_index_template"
+
+
+@pytest.mark.parametrize("task_id", ["prepare", "build_marts"])
+def test_who_writes_the_warehouse_has_it_alone(task_id: str, nightly: Any) -> None:
+    task = nightly.get_task(task_id)
+    assert (task.pool, task.pool_slots) == ("warehouse", 1), f"{task_id} writes to DuckDB: give it pool='warehouse'"
+
+
+def test_nobody_reads_the_warehouse_while_it_is_written(nightly: Any) -> None:
+    """Readers need no pool as long as each comes before or after every writer."""
+    order = {task_id: upstream(nightly, task_id) for task_id in nightly.task_ids}
+    readers = {
+        *("check_reconciliation", "link_people", "link_products", "check_training_data", "train", "evaluate"),
+        *("score", "assemble_lists", "check_recommendations", "report"),
+    }
+    for reader in readers:
+        for writer in ("prepare", "build_marts"):
+            assert reader in order[writer] or writer in order[reader], (
+                f"'{reader}' may read while '{writer}' writes, which DuckDB refuses: order them, or share the pool"
+            )
+
+
+def test_one_night_at_a_time_and_none_that_nobody_asked_for(nightly: Any) -> None:
+    assert nightly.max_active_runs == 1, "two nights would write to one warehouse: keep max_active_runs=1"
+    assert nightly.catchup is False, "unpausing would run every night since the start: keep catchup=False"
+
+
+def test_any_demo_date_is_a_night(nightly: Any) -> None:
+    assert nightly.start_date.year <= 1990, (
+        "Airflow runs no task for a logical date before start_date, and calls the run green: keep it before all data"
+    )
+
+
+def test_the_page_of_the_dag_says_what_to_do_when_it_is_red(nightly: Any) -> None:
+    assert nightly.doc_md
+    assert "When it is red" in nightly.doc_md
+
+
+@pytest.mark.parametrize("task_id", ["extract", "write_back"])
+def test_what_talks_to_platforms_tries_again(task_id: str, nightly: Any) -> None:
+    assert nightly.get_task(task_id).partial_kwargs["retries"] >= 1, f"{task_id} meets networks: give it retries"
+
+
+@pytest.mark.parametrize(("retryable", "expected"), [(True, "PlatformError"), (False, "AirflowFailException")])
+def test_a_fault_that_waiting_does_not_cure_fails_at_once(retryable: bool, expected: str, dag_bag: Any) -> None:
+    from dags.nightly import no_retry_where_waiting_does_not_cure
+    from infra.platforms import PlatformError
+
+    fault = PlatformError("shop", "orders", "it is so", received="this", remedy="do that", retryable=retryable)
+    with pytest.raises(Exception, match="platform 'shop', table 'orders': it is so") as error:  # noqa: SIM117
+        with no_retry_where_waiting_does_not_cure():
+            raise fault
+    assert type(error.value).__name__ == expected
