@@ -4,9 +4,10 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from dags.steps.night import Night
-from infra.platforms import PlatformError, check_connection
+from infra.platforms import Platform, PlatformError, check_connection
 from infra.settings import Settings
 
 
@@ -23,7 +24,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _try("installation", _installation)
     yield _try("settings", lambda: _settings(settings))
     for platform in night.platforms.values():
-        yield _try(f"platform {platform.name}", lambda platform=platform: _platform(platform, settings))  # type: ignore[misc]
+        yield _try(f"platform {platform.name}", partial(_platform, platform, settings))
     yield _try(f"lake {settings.lake_uri}", lambda: _lake(night))
     yield _try(f"warehouse {settings.warehouse_path}", lambda: _warehouse(settings))
     yield _try(f"MLflow {settings.mlflow_name}", lambda: _mlflow(settings))
@@ -62,7 +63,7 @@ def _settings(settings: Settings) -> str:
     return "tokens are made with your own key"
 
 
-def _platform(platform, settings: Settings) -> str:  # type: ignore[no-untyped-def]
+def _platform(platform: Platform, settings: Settings) -> str:
     check_connection(platform, settings)
     return f"{len(platform.tables)} tables can be read"
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from dags.steps.night import Night
 from infra.lake import Lake
+from infra.platforms import PlatformError
 from infra.platforms import write_back as write_to_platform
 from infra.settings import Settings
 
@@ -121,9 +122,19 @@ def roll_back(settings: Settings, to: str, *, apply: bool) -> Iterator[str]:
         return
     _make_current(night.lake, target, etag)
     yield f"{target.publication_id} is current in the lake"
+    failures = []
     for platform in night.platforms:
-        changed, _ = _write_platform(night, platform, target)
-        yield f"{platform}: {changed:,} rows changed"
+        try:
+            changed, _ = _write_platform(night, platform, target)
+        except PlatformError as error:
+            failures.append(str(error))
+        else:
+            yield f"{platform}: {changed:,} rows changed"
+    if failures:
+        raise PublishError(
+            "\n".join([*failures, "The lake and the other platforms serve it already; when the cause is mended, run"])
+            + f" `crossrec rollback --to {target.publication_id} --apply` again."
+        )
 
 
 def current_publication(lake: Lake) -> tuple[Publication | None, str | None]:

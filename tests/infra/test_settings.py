@@ -1,0 +1,40 @@
+"""The settings, and the page that lists them."""
+
+import pytest
+
+from infra.settings import DEMO_TOKEN_KEY, PROJECT_ROOT, Settings, settings_page
+
+
+def test_the_page_of_settings_is_the_generated_one() -> None:
+    page = (PROJECT_ROOT / "docs" / "settings.md").read_text()
+    assert page == settings_page(), "run `make docs`"
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    silent = [name for name, field in Settings.model_fields.items() if not field.description]
+    assert not silent
+
+
+def test_the_token_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSREC_TOKEN_KEY", "s3cret-of-the-house")
+    settings = Settings()
+    assert "s3cret" not in repr(settings)
+    assert "s3cret" not in settings.model_dump_json()
+    assert not settings.uses_demo_token_key
+
+
+def test_the_demo_key_is_known_for_one() -> None:
+    assert Settings().uses_demo_token_key
+    assert "demo" in DEMO_TOKEN_KEY
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://me:secret@db:5432/mlflow", "postgresql://db:5432/mlflow"),
+        ("sqlite:////data/mlflow.db", "sqlite:////data/mlflow.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+    ],
+)
+def test_what_is_shown_of_mlflow_has_no_password(uri: str, shown: str) -> None:
+    assert Settings(mlflow_tracking_uri=uri).mlflow_name == shown
