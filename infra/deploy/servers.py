@@ -44,7 +44,8 @@ def serve(settings: Settings, port: int, say: Callable[[str], None]) -> None:
             *("--default-artifact-root", (settings.home / "mlflow" / "artifacts").absolute().as_uri()),
         ],
     }
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a process started in the background ignores Ctrl-C unless told
+        signal.signal(stop, signal.default_int_handler)
     servers: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands.items():
