@@ -87,15 +87,15 @@ def nightly(
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """One night or rollback at a time in one home."""
+    """One `nightly` or `up` at a time in one home: both run nights, on the same warehouse and the same Airflow."""
     settings.home.mkdir(parents=True, exist_ok=True)
     lock = FileLock(settings.home / "night.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
         _fail(
-            f"another night is running in {settings.home}. Received: {lock.lock_file} is locked. "
-            "Remedy: wait until it is done, or set CROSSREC_HOME to another folder."
+            f"another night or `crossrec up` is running in {settings.home}. Received: {lock.lock_file} is locked. "
+            "Remedy: wait until it is done or stop it, or set CROSSREC_HOME to another folder."
         )
     try:
         yield
@@ -196,9 +196,8 @@ def rollback(
     from dags.steps.publish import roll_back
 
     settings = Settings()
-    with _alone(settings):
-        for line in roll_back(settings, to, apply=not dry_run):
-            console.print(line, soft_wrap=True)
+    for line in roll_back(settings, to, apply=not dry_run):
+        console.print(line, soft_wrap=True)
 
 
 @app.command()
@@ -219,22 +218,27 @@ def doctor() -> None:
 def dbt(
     context: typer.Context,
     as_of: Annotated[
-        str, typer.Option("--date", metavar="YYYY-MM-DD", help="The night whose variables dbt gets.")
-    ] = DEMO_DATES["full"],
+        str,
+        typer.Option(
+            "--date", metavar="YYYY-MM-DD", help="The night whose variables dbt gets; without it, the newest."
+        ),
+    ] = "",
 ) -> None:
     """Run dbt with the night's variables and the declared platforms, e.g. `crossrec dbt build --select candidates`."""
     from dags.steps.night import Night
     from infra.warehouse import dbt_vars, run_dbt
 
     settings = Settings()
-    night = Night(_parse_date(as_of), settings=settings)
+    night = Night(_parse_date(as_of) if as_of else Night.newest(settings), settings=settings)
     run_dbt(settings, context.args, dbt_vars(settings, night.as_of, list(night.platforms)), log_level="info")
 
 
 @app.command()
 def up(port: Annotated[int, typer.Option(help="Port of Airflow's UI; MLflow's is one above.")] = 8080) -> None:
     """Run Airflow's scheduler, DAG processor and UI, and MLflow's UI, until Ctrl-C stops all of them."""
-    serve(Settings(), port, console.print)
+    settings = Settings()
+    with _alone(settings):
+        serve(settings, port, lambda line: console.print(line, soft_wrap=True))
 
 
 @app.command("settings", hidden=True)

@@ -44,7 +44,7 @@ def suite() -> gx.ExpectationSuite:
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
-    look = "see why: `select platform, contract, reason, count(*) from quarantine group by all`"
+    look = "see why: `select platform, contract, reject_reason, count(*) from intermediate.int_quality__quarantine group by all`"
     return gx.ExpectationSuite(
         name="reconciliation",
         meta={"named_by": "rows_of"},
@@ -54,7 +54,7 @@ def suite() -> gx.ExpectationSuite:
                 **stop(
                     "counts of at least one platform",
                     why="without counts nothing is proven",
-                    remedy="see whether dbt built the model `reconciliation`",
+                    remedy="see whether dbt built the model `int_quality__row_counts`",
                 ),
             ),
             gxe.ExpectColumnValuesToNotBeNull(

@@ -27,7 +27,7 @@ class LoadProfile:
                           None while there are fewer than three
     rows_read_total       rows of all loads up to tonight's
     missing_columns       declared columns the source no longer has
-    changed_types         columns whose source type differs from the load before, as "column: old -> new"
+    changed_types         columns whose source type is neither the first load's nor the declared one, as "column: old -> new"
     undeclared_columns    source columns nobody declared; they are not extracted
     age_days              nights since the last good load (0: tonight's); None: there never was one
     max_staleness_days    the platform's declared `max_staleness_days`
@@ -111,7 +111,7 @@ def suite(platform: str) -> gx.ExpectationSuite:
                 0.005,
                 0.02,
                 "a row without its key can be neither deduplicated nor corrected later; it goes to quarantine",
-                "ask the platform's owner which job writes null keys; `quarantine` holds the rows",
+                "ask the platform's owner which job writes null keys; `intermediate.int_quality__quarantine` names the rows",
             ),
             (
                 "duplicate_key_share",
@@ -155,10 +155,10 @@ def suite(platform: str) -> gx.ExpectationSuite:
             gxe.ExpectColumnValuesToBeNull(
                 column="changed_types",
                 **stop(
-                    "every column with the type of the load before",
+                    "every column with the type of the first load, or its declared data_type",
                     why="a changed type turns numbers into text or shifts times without an error anywhere",
                     remedy="undo the change in the source and run its extract again; if it is meant, adapt the "
-                    "staging model before the next night, which takes tonight's types as the known ones",
+                    f"staging model and declare the new type as the column's data_type in {declaration}",
                 ),
             ),
             gxe.ExpectColumnValuesToBeNull(

@@ -12,6 +12,7 @@ from expectations.gate import stop, warn
 
 if TYPE_CHECKING:
     import great_expectations as gx
+    import great_expectations.expectations as gxe
 
 GRAIN = ("as_of", "person_id", "platform", "item_id")
 POSITIVE_RATE = (0.0005, 0.5)
@@ -29,6 +30,13 @@ def frame(examples: pa.Table, *, candidate_recall: float) -> pa.Table:
     )
 
 
+def suite_of_nothing() -> gx.ExpectationSuite:
+    """The one rule that an empty frame is asked: all others would say the same in many words."""
+    import great_expectations as gx
+
+    return gx.ExpectationSuite(name="training_data", expectations=[_some_examples()])
+
+
 def suite(
     numeric_features: Sequence[str], categorical_features: Sequence[str] = (), *, recall_floor: float = 0.1
 ) -> gx.ExpectationSuite:
@@ -40,15 +48,7 @@ def suite(
     return gx.ExpectationSuite(
         name="training_data",
         expectations=[
-            gxe.ExpectTableRowCountToBeBetween(
-                min_value=1,
-                **stop(
-                    "at least one training example",
-                    why="no snapshot has labels: the model would be random",
-                    remedy="see whether `candidates` has a snapshot older than CROSSREC_HORIZON_DAYS, and whether "
-                    "`interactions` has rows after it",
-                ),
-            ),
+            _some_examples(),
             *(
                 gxe.ExpectColumnValuesToNotBeNull(
                     column=column,
@@ -132,4 +132,18 @@ def suite(
                 for feature in (*numeric_features, *categorical_features)
             ),
         ],
+    )
+
+
+def _some_examples() -> gxe.ExpectTableRowCountToBeBetween:
+    import great_expectations.expectations as gxe
+
+    return gxe.ExpectTableRowCountToBeBetween(
+        min_value=1,
+        **stop(
+            "at least one training example",
+            why="no snapshot has labels: the model would be random",
+            remedy="see whether `marts.candidates` has a snapshot older than CROSSREC_HORIZON_DAYS, and whether "
+            "`marts.interactions` has rows after it",
+        ),
     )

@@ -100,7 +100,7 @@ def settings_page() -> str:
         "|---|---|---|",
     ]
     for name, field in Settings.model_fields.items():
-        default = field.default
+        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
         shown = f"`{default}`" if default not in (None, "") else "empty"
         if isinstance(default, Path):
             shown = f"`{default.relative_to(PROJECT_ROOT)}`"

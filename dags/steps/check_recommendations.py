@@ -21,9 +21,7 @@ def check_recommendations(night: Night) -> None:
     with connect(settings) as warehouse:
         warehouse.register("lists", lists)
         flagged = warehouse.execute(FLAGGED, {"as_of": night.as_of}).to_arrow_table()
-        accounts = warehouse.execute(
-            "select platform, account_id from marts.person_accounts where created_at < $as_of", {"as_of": night.as_of}
-        ).to_arrow_table()
+        accounts = warehouse.execute(ENTITLED, {"as_of": night.as_of}).to_arrow_table()
         available = warehouse.execute(
             "select platform, count(*) from marts.product_items where is_available and created_at < $as_of group by all",
             {"as_of": night.as_of},
@@ -68,4 +66,27 @@ from lists
 left join taken on lists.person_id = taken.person_id and lists.product_id = taken.product_id
 left join marts.product_items as items on lists.platform = items.platform and lists.item_id = items.item_id
 order by lists.platform, lists.account_id, lists.rank
+"""
+# whoever took all that the platform offers has nothing left to be recommended, and stops nobody else's night
+ENTITLED = """
+with offered as (
+    select distinct platform, product_id from marts.product_items where is_available and created_at < $as_of
+),
+taken as (
+    select distinct interactions.person_id, offered.platform, offered.product_id
+    from marts.interactions as interactions
+    inner join offered using (product_id)
+    where interactions.occurred_at < $as_of
+),
+offers as (
+    select platform, count(*) as products from offered group by all
+),
+had as (
+    select person_id, platform, count(*) as products from taken group by all
+)
+select accounts.platform, accounts.account_id
+from marts.person_accounts as accounts
+left join offers using (platform)
+left join had using (person_id, platform)
+where accounts.created_at < $as_of and (offers.products is null or coalesce(had.products, 0) < offers.products)
 """

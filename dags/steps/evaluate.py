@@ -59,6 +59,11 @@ def evaluate(night: Night) -> None:
     else:
         decision = decide(comparison, CHALLENGER, CHAMPION if champion else None, [POPULARITY, NEIGHBOURS])
         promoted, reasons = decision.promote, decision.reasons
+        if promoted and champion and night.as_of.isoformat() < champion.tags["as_of"]:
+            promoted, reasons = (
+                False,
+                [f"keep: the champion learned from a newer night ({champion.tags['as_of']})", *reasons],
+            )
         if promoted and (settings.auto_promote or champion is None):
             registry.promote(challenger)
         elif promoted:

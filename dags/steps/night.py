@@ -32,6 +32,12 @@ class Night:
         """For what is done by hand and belongs to no night."""
         return cls(datetime.now(UTC).date(), settings=settings)
 
+    @staticmethod
+    def newest(settings: Settings) -> date:
+        """The newest night that left anything in the lake; today where there is none."""
+        nights = [key.split("/")[1].partition("=")[2] for key in open_lake(settings).list("nights/")]
+        return date.fromisoformat(max(nights)) if nights else datetime.now(UTC).date()
+
     @cached_property
     def lake(self) -> Lake:
         return open_lake(self.settings)

@@ -62,9 +62,13 @@ def assemble_lists(night: Night) -> None:
     night.say(f"{accounts.num_rows:,} accounts have a list")
 
 
+# whoever took n products finds at least a hundred others among the first n + 100 of the catalogue
 POPULAR_CANDIDATES = """
 with taken as (
     select distinct person_id, product_id from marts.interactions where occurred_at < $as_of
+),
+how_many as (
+    select person_id, count(*) as products from taken group by all
 )
 select
     accounts.account_id as person_id,
@@ -77,8 +81,9 @@ from marts.person_accounts as accounts
 anti join scored on accounts.person_id = scored.person_id and accounts.platform = scored.platform
 inner join marts.popular_lists as lists
     on accounts.platform = lists.platform and coalesce(accounts.age_band, 'unknown') = lists.segment
+left join how_many on accounts.person_id = how_many.person_id
 anti join taken on accounts.person_id = taken.person_id and lists.product_id = taken.product_id
-where accounts.created_at < $as_of
+where accounts.created_at < $as_of and lists.position <= 100 + coalesce(how_many.products, 0)
 order by all
 """
 ALL_LISTS = """

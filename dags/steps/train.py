@@ -28,7 +28,7 @@ def train(night: Night) -> None:
     two snapshots there is nothing new to learn.
     """
     registry = Registry(night.settings)
-    spec, params = feature_spec(night), _params(night)
+    spec, params = feature_spec(), _params(night)
     examples = examples_of(night)
     newest = pc.max(examples["as_of"])
     training, holdout = (
@@ -86,7 +86,7 @@ def examples_of(night: Night) -> pa.Table:
     )
 
 
-def feature_spec(night: Night) -> FeatureSpec:
+def feature_spec() -> FeatureSpec:
     """The features that the YAML of mart `candidates` declares now."""
     path = DBT_PROJECT / "models" / "marts" / "_candidates__models.yml"
     [model] = [model for model in yaml.safe_load(path.read_text())["models"] if model["name"] == "candidates"]

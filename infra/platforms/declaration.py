@@ -134,12 +134,6 @@ class WriteBack(_Declared):
     folder: str = Field(default="recommendations", pattern=r"^[\w\-]+(/[\w\-]+)*$")
 
 
-class Sharing(_Declared):
-    """What the other platforms may gain from this one."""
-
-    learn_from: bool = True
-
-
 class Address(NamedTuple):
     """A platform's URL, taken apart; ``path`` is a file's, or '/' and the name of a database or a bucket's prefix.
 
@@ -174,7 +168,6 @@ class Platform(_Declared):
         None, alias="schema", description="Schema of its tables; the database's default if not given."
     )
     write_back: WriteBack | None = None
-    sharing: Sharing = Sharing()
     tables: tuple[SourceTable, ...] = Field(min_length=1)
 
     @field_validator("timezone")

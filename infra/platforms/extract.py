@@ -239,9 +239,9 @@ def _load(
     if "$zone" in known_at:
         parameters["zone"] = platform.timezone
     source, within = relation.query, ""
+    bounds = {"until": until} | ({"since": since} if since else {})
+    parameters |= {name: bound.replace(tzinfo=None) for name, bound in bounds.items()}
     if table.has_watermark:
-        bounds = {"until": until} | ({"since": since} if since else {})
-        parameters |= {name: bound.replace(tzinfo=None) for name, bound in bounds.items()}
         within = "where _known_at is null or (_known_at < $until" + (" and _known_at >= $since)" if since else ")")
         if table.watermark and relation.types[table.watermark].startswith("TIMESTAMP") and not relation.in_order:
             source = _near(source, identifier(table.watermark), since is not None)
@@ -274,6 +274,8 @@ def _value(column: Column, platform: Platform) -> str:
 
 def _known_at(platform: Platform, table: SourceTable, relation: Relation) -> str:
     """SQL of the watermark as naive UTC; times without a zone are the platform's local time."""
+    if not table.has_watermark:  # all that can be said: it was there when the night looked
+        return "$until::timestamp - interval 1 second"
     if table.watermark is None:
         return "_file_date"
     column, kind = identifier(table.watermark), relation.types[table.watermark]

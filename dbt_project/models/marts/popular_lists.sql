@@ -38,7 +38,6 @@ final as (
     cross join segment_names
     left join segments
         on items.product_id = segments.product_id and segment_names.segment = segments.segment
-    qualify position <= 100
 )
 
 select * from final
