@@ -12,11 +12,7 @@ def build_prepared(night: Night) -> None:
 
 def build_marts(night: Night) -> None:
     """Marts, with their tests. A feature that the YAML declares and the candidates lack is filled in at every cut."""
-    if not _new_features(night):
-        _build(night, "tag:marts")
-        return
-    _build(night, "tag:marts", exclude="candidates+")
-    _build(night, "candidates+", "--full-refresh")
+    _build(night, "tag:marts", *(["--full-refresh"] if _new_features(night) else []))
 
 
 def _new_features(night: Night) -> list[str]:
@@ -29,14 +25,14 @@ def _new_features(night: Night) -> list[str]:
     )["column_name"].to_pylist()
     new = sorted(set(feature_spec().columns) - set(present)) if present else []
     if new:
-        night.say(f"new features: {', '.join(new)}; the candidates of all cuts are built again")
+        night.say(f"new features: {', '.join(new)}; all cuts are built again")
     return new
 
 
-def _build(night: Night, select: str, *options: str, exclude: str = "") -> None:
+def _build(night: Night, select: str, *options: str) -> None:
     run_dbt(
         night.settings,
-        ["build", "--select", select, "--exclude", f"test_type:unit {exclude}".strip(), "--fail-fast", *options],
+        ["build", "--select", select, "--exclude", "test_type:unit", "--fail-fast", *options],
         dbt_vars(night.settings, night.as_of, list(night.platforms)),
         on_node=lambda name, number, total: night.tick(f"dbt {number}/{total} {name}"),
     )
