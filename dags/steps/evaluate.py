@@ -95,7 +95,8 @@ def _by_column(examples: pa.Table, column: str) -> pa.Table:
 def _baselines(night: Night) -> dict[str, pa.Table]:
     lists = query(
         night.settings,
-        "select contender, person_id, platform, item_id, score, label from marts.baseline_lists order by all",
+        "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
+        " where as_of in (select as_of from marts.snapshots where role = 'evaluation') order by all",
     )
     names = sorted(set(lists["contender"].to_pylist()))
     return {name: lists.filter(pc.equal(lists["contender"], name)) for name in names}

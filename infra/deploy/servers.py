@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from urllib.error import URLError
 
@@ -80,13 +81,18 @@ def _require_free(port: int) -> None:
 
 
 def prepare_airflow(environment: Mapping[str, str]) -> None:
-    """Bring Airflow's database to this version and make the pool that allows the warehouse one writer."""
+    """Bring Airflow's database to this version and make the pool that allows the warehouse one writer; once is enough."""
+    home = Path(environment["AIRFLOW_HOME"])
+    prepared = home / f"prepared-{version('apache-airflow')}"
+    if prepared.exists() and (home / "airflow.db").exists():
+        return
     for arguments in (["db", "migrate"], ["pools", "set", "warehouse", "1", "one writer to DuckDB at a time"]):
         done = subprocess.run(
             [sys.executable, "-m", "airflow", *arguments], env=environment, capture_output=True, text=True
         )
         if done.returncode:
             raise ServerError(f"`airflow {' '.join(arguments)}` failed. Received: {done.stderr[-500:]}")
+    prepared.touch()
 
 
 def _start(command: list[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":

@@ -1,6 +1,16 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='as_of',
+    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
+) }}
+
 -- What simple methods would have shown the same people at the same cut: each ranks the whole catalogue, not our candidates.
 with relevant as (
     select * from {{ ref('evaluation_relevant') }}
+    {%- if is_incremental() %}
+        where as_of not in (select distinct as_of from {{ this }})
+    {%- endif %}
 ),
 
 items as (
