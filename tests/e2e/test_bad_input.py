@@ -221,7 +221,7 @@ def test_a_second_night_at_the_same_time(home: Path) -> None:
     with FileLock(home / "night.lock"):
         done = crossrec(home, *nightly(THIRD))
     assert done.returncode == 1
-    assert "another night is running" in done.stdout
+    assert "another night or `crossrec up` is running" in done.stdout
     assert "Remedy: wait until it is done" in done.stdout
     assert not list((home / "lake" / "raw").glob(f"*/*/load_date={THIRD}"))
 

@@ -2,7 +2,7 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key='as_of',
-    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
+    post_hook='{{ drop_spent_snapshots(keep_grid=false, role="evaluation") }}'
 ) }}
 
 -- What simple methods would have shown the same people at the same cut: each ranks the whole catalogue, not our candidates.
