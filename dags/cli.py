@@ -195,8 +195,7 @@ def rollback(
     """
     from dags.steps.publish import roll_back
 
-    settings = Settings()
-    for line in roll_back(settings, to, apply=not dry_run):
+    for line in roll_back(Settings(), to, apply=not dry_run):
         console.print(line, soft_wrap=True)
 
 

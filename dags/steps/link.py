@@ -20,8 +20,9 @@ def link_people(night: Night) -> None:
         " from intermediate.int_identity__account_records order by all",
     )
     edges = person_edges(records, settings.max_accounts_per_token)
-    oversized = _oversized(cluster(records, edges), settings.max_cluster_size)
-    labels = cluster(records, edges, max_size=settings.max_cluster_size)
+    labels = cluster(records, edges)
+    if oversized := _oversized(labels, settings.max_cluster_size):
+        labels = cluster(records, edges, max_size=settings.max_cluster_size)
     persons = stable_ids(records, labels, _previous(night, PERSONS), "person_")
     _write(night, PERSONS, persons.rename_columns(["platform", "account_id", "person_id"]))
     night.write_table(night.key("identity/edges.parquet"), edges)
