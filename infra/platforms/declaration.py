@@ -18,6 +18,8 @@ from infra.settings import Settings
 FILE_SCHEMES = ("file", "s3")
 SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql", *FILE_SCHEMES)
 FILE_FORMATS = ("jsonl", "csv", "parquet")
+TOKEN_KINDS = ("email", "phone", "device", "loyalty")
+VAULT_KINDS = ("given_name", "surname", "full_name", "birth_date", "street", "suburb", "postcode", "state")
 DBT_META = ("external_location", "formatter", "plugin")  # options of dbt-duckdb that share the meta with ours
 
 
@@ -34,7 +36,7 @@ class Column(_Declared):
 
     name: str
     identifier: Literal["token", "vault", "drop"] | None = None
-    kind: Literal["email", "phone"] | None = None
+    kind: str | None = Field(None, description="What linkage takes it for: one of TOKEN_KINDS or VAULT_KINDS.")
     data_type: str | None = Field(None, description="The source's type now, where it is not that of the first load.")
 
     @property
@@ -52,9 +54,11 @@ class Column(_Declared):
         return name
 
     @model_validator(mode="after")
-    def _tokens_have_a_kind(self) -> Self:
-        if (self.identifier == "token") != (self.kind is not None):
-            raise ValueError("'kind: email' or 'kind: phone' belongs to 'identifier: token' and to nothing else")
+    def _kind_fits(self) -> Self:
+        kinds = {"token": TOKEN_KINDS, "vault": (None, *VAULT_KINDS)}.get(self.identifier or "", (None,))
+        if self.kind not in kinds:
+            fitting = ", ".join(kind for kind in kinds if kind) or "no kind"
+            raise ValueError(f"'identifier: {self.identifier}' goes with {fitting}, not with 'kind: {self.kind}'")
         return self
 
 
@@ -166,6 +170,9 @@ class Platform(_Declared):
     )
     database_schema: str | None = Field(
         None, alias="schema", description="Schema of its tables; the database's default if not given."
+    )
+    one_account_per_person: bool = Field(
+        False, description="Its own accounts are never linked to each other: nobody has two of them."
     )
     write_back: WriteBack | None = None
     tables: tuple[SourceTable, ...] = Field(min_length=1)

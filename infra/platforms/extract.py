@@ -267,7 +267,7 @@ def _near(query: str, column: str, since: bool) -> str:
 
 
 def _value(column: Column, platform: Platform) -> str:
-    if column.kind is None:
+    if column.identifier != "token" or column.kind is None:
         return identifier(column.name)
     return token(identifier(column.name), column.kind, platform.phone_country)
 

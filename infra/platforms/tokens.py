@@ -5,7 +5,6 @@ so that no e-mail can ever have the token of a phone. The two key blocks reach D
 """
 
 import hashlib
-from typing import Literal
 
 from pydantic import SecretStr
 
@@ -19,9 +18,11 @@ def key_blocks(key: SecretStr) -> dict[str, bytes]:
     return {"inner_key": bytes(byte ^ 0x36 for byte in block), "outer_key": bytes(byte ^ 0x5C for byte in block)}
 
 
-def token(column: str, kind: Literal["email", "phone"], phone_country: str) -> str:
+def token(column: str, kind: str, phone_country: str) -> str:
     """SQL of the token of a quoted column: 64 hexadecimal digits, or null where the column holds nothing usable."""
-    normal = normal_email(column) if kind == "email" else normal_phone(column, phone_country)
+    normal = {"email": normal_email(column), "phone": normal_phone(column, phone_country)}.get(
+        kind, normal_code(column)
+    )
     return f"sha256($outer_key || unhex(sha256($inner_key || encode('{kind}:' || {normal}))))"
 
 
@@ -48,3 +49,9 @@ def normal_phone(column: str, phone_country: str) -> str:
     national = f"regexp_replace({digits}, '^0', '{phone_country}')"
     full = f"case when {international} then ltrim({digits}, '0') else {national} end"
     return f"case when length({digits}) >= 6 and ltrim({digits}, '0') <> '' then {full} end"
+
+
+def normal_code(column: str) -> str:
+    r"""SQL of a device or loyalty id as it is compared: letters and digits, lower case. Null with fewer than six."""
+    code = rf"lower(regexp_replace({column}::varchar, '[^\p{{L}}\p{{N}}]', '', 'g'))"
+    return f"case when length({code}) >= 6 and ltrim({code}, '0') <> '' then {code} end"

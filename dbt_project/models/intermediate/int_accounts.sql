@@ -23,6 +23,8 @@ final as (
         newest.account_id,
         newest.email_token,
         newest.phone_token,
+        newest.device_token,
+        newest.loyalty_token,
         ---- segments
         newest.age_band,
         newest.gender,

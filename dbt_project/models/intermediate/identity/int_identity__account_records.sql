@@ -8,6 +8,8 @@ final as (
         account_id,
         email_token,
         phone_token,
+        device_token,
+        loyalty_token,
         created_at
     from accounts
     where is_active

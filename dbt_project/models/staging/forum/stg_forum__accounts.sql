@@ -13,6 +13,8 @@ mapped as (
         formerly as formerly_account_id,
         mail_token as email_token,
         tel_token as phone_token,
+        cast(null as varchar) as device_token,
+        cast(null as varchar) as loyalty_token,
         ---- segments
         {{ age_band('age_group') }} as age_band,
         {{ gender('gender') }} as gender,

@@ -13,6 +13,8 @@ mapped as (
         cast(null as varchar) as formerly_account_id,
         email_token,
         phone_token,
+        cast(null as varchar) as device_token,
+        cast(null as varchar) as loyalty_token,
         ---- segments
         {{ age_band('age_band') }} as age_band,
         {{ gender('gender') }} as gender,

@@ -1,0 +1,274 @@
+"""Fellegi-Sunter linkage by Splink: how well two records agree, in bits, with what each comparison gave or took.
+
+Records are Arrow tables with ``platform`` and ``id`` (string), the columns that a :class:`LinkageSpec` compares, and
+``alone`` (bool: no other record of the same platform may be the same). A model is trained apart from scoring, and carries
+everything a score depends on but the two records: match weights and the frequencies of terms. So a pair that neither
+record of which has changed keeps its score, whatever else a night brings.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:  # Splink takes a second to import
+    from splink import Linker
+    from splink.internals.comparison_creator import ComparisonCreator
+
+FLOOR = -10.0  # bits; a pair that agrees less is not kept
+MAX_BLOCK = 250  # a key that more records share says little, and its pairs would be most of all
+ENOUGH_MATCHES = 100  # of fewer, expectation maximisation learns coincidences
+TRAINING_PAIRS = 1_000_000
+PAIR_KEYS = ("platform_l", "id_l", "platform_r", "id_r")
+
+
+@dataclass(frozen=True)
+class LinkageSpec:
+    """What records of one kind are compared by.
+
+    ``certain`` maps a column to the share of pairs that are the same where nothing but this column is known, and it is equal.
+    ``blocks`` are SQL expressions over a record's columns: pairs that are equal in one of them are compared.
+    ``anchors`` are those under which pairs are nearly always the same, and which find ``anchor_recall`` of all that are.
+    """
+
+    name: str
+    comparisons: "Callable[[], list[ComparisonCreator]]"
+    certain: Mapping[str, float]
+    blocks: Sequence[str]
+    anchors: Sequence[str]
+    anchor_recall: float
+    term_frequencies: Sequence[str]
+
+    @property
+    def compared(self) -> list[str]:
+        """Names of the comparisons, which are the columns of evidence in a table of pairs."""
+        return [comparison.create_output_column_name() or "" for comparison in self.comparisons()]
+
+
+@dataclass(frozen=True)
+class LinkageModel:
+    """Trained weights (Splink's own JSON), and how frequent each term was: by column, ``value`` and ``frequency``."""
+
+    settings: dict[str, Any]
+    frequencies: dict[str, pa.Table]
+
+    @property
+    def prior(self) -> float:
+        """Share of all pairs that are the same."""
+        return float(self.settings["probability_two_random_records_match"])
+
+    def to_json(self) -> str:
+        return json.dumps(self.settings, indent=1, sort_keys=True)
+
+
+def bits(probability: float) -> float:
+    """Log odds to base 2."""
+    return math.log2(probability / (1 - probability))
+
+
+@contextmanager
+def _database(records: pa.Table, threads: int, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(config={"threads": threads, "memory_limit": memory_limit}) as connection:
+        connection.register("arrow_records", records)
+        connection.execute(
+            "create table records as select * exclude n, cast(n - 1 as bigint) as uid from"
+            " (select *, row_number() over (order by platform, id) as n from arrow_records)"
+        )
+        yield connection
+
+
+def _linker(connection: duckdb.DuckDBPyConnection, settings: Any, table: str) -> "Linker":
+    from splink import Linker
+    from splink.backends.duckdb import DuckDBAPI
+
+    return Linker(DuckDBAPI(connection=connection).register(table), settings, log_level="ERROR")
+
+
+def train(records: pa.Table, spec: LinkageSpec, seed: int, memory_limit: str = "2GB") -> LinkageModel:
+    """Learn how much each kind of agreement tells: u from random pairs, m by expectation maximisation from anchored pairs.
+
+    Where fewer than ENOUGH_MATCHES pairs agree in an anchor, the m probabilities stay those that ``spec`` declares.
+    One thread and rounded parameters, so that the same records give the same model.
+    """
+    from splink import block_on
+
+    with _database(records, 1, memory_limit) as connection:
+        matches = _anchored_pairs(connection, spec.anchors)
+        count = records.num_rows
+        prior = max(matches / spec.anchor_recall, 1.0) / max(count * (count - 1) / 2, 1.0)
+        linker = _linker(connection, _settings(connection, spec, min(prior, 0.5)), "records")
+        if count > 1:
+            linker.training.estimate_u_using_random_sampling(max_pairs=TRAINING_PAIRS, seed=seed)
+        for anchor in spec.anchors:
+            if _anchored_pairs(connection, [anchor]) >= ENOUGH_MATCHES:
+                linker.training.estimate_parameters_using_expectation_maximisation(
+                    block_on(anchor), max_pairs=TRAINING_PAIRS
+                )
+        settings = _with_certainty(linker.misc.save_model_to_json(), spec)
+        frequencies = {column: _frequencies(connection, column) for column in spec.term_frequencies}
+    return LinkageModel(settings, frequencies)
+
+
+def _settings(connection: duckdb.DuckDBPyConnection, spec: LinkageSpec, prior: float) -> Any:
+    from splink import SettingsCreator
+
+    columns = [name for (name, *_) in connection.execute("describe records").fetchall()]
+    empty = [
+        name
+        for name in spec.compared
+        if name in columns and not _scalar(connection, f"select count({name}) from records")
+    ]
+    return SettingsCreator(
+        link_type="dedupe_only",
+        unique_id_column_name="uid",
+        probability_two_random_records_match=prior,
+        comparisons=[
+            comparison for comparison in spec.comparisons() if comparison.create_output_column_name() not in empty
+        ],
+        blocking_rules_to_generate_predictions=[],
+        retain_matching_columns=False,
+        retain_intermediate_calculation_columns=True,
+        linker_uid=spec.name,
+    )
+
+
+def _anchored_pairs(connection: duckdb.DuckDBPyConnection, anchors: Sequence[str]) -> int:
+    """Pairs that agree in one of the anchors, each counted once."""
+    _write_keys(connection, anchors)
+    return _scalar(connection, f"select count(*) from ({_pairs_sql(all_pairs=True)})")
+
+
+def _scalar(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    [(value,)] = connection.execute(sql).fetchall()
+    return int(value)
+
+
+def _frequencies(connection: duckdb.DuckDBPyConnection, column: str) -> pa.Table:
+    return connection.execute(
+        f"select {column} as value, count(*) / sum(count(*)) over () as frequency"
+        f" from records where {column} is not null group by all order by value"
+    ).to_arrow_table()
+
+
+def _with_certainty(settings: dict[str, Any], spec: LinkageSpec) -> dict[str, Any]:
+    """The settings with rounded parameters, and equal certain columns worth their declared share whatever the prior is."""
+    prior = settings["probability_two_random_records_match"]
+    for comparison in settings["comparisons"]:
+        precision = spec.certain.get(comparison["output_column_name"])
+        for level in comparison["comparison_levels"]:
+            if precision is not None and level.get("label_for_charts") == "equal":
+                level["u_probability"] = level["m_probability"] * 2 ** (bits(prior) - bits(precision))
+            if level.get("is_null_level"):
+                continue
+            for parameter in ("m_probability", "u_probability"):
+                # what no pair showed is rare
+                value = level[parameter] if isinstance(level.get(parameter), float) else 1e-4
+                level[parameter] = float(f"{min(max(value, 1e-12), 1.0):.6g}")
+    return settings
+
+
+def score(
+    records: pa.Table,
+    spec: LinkageSpec,
+    model: LinkageModel,
+    changed: pa.Array | None = None,
+    threads: int = 2,
+    memory_limit: str = "2GB",
+) -> pa.Table:
+    """Compare records that agree in a block of ``spec``, and keep the pairs of at least FLOOR bits.
+
+    With ``changed`` (bool, one a record) only pairs with a changed record are compared: the others keep their scores.
+
+    Returns ``platform_l, id_l, platform_r, id_r`` (l before r), ``match_weight`` (bits, prior included), ``score``
+    (probability), and one column of bits for each comparison; sorted by the ids.
+    """
+    if changed is not None:
+        records = records.append_column("changed", changed)
+    with _database(records, threads, memory_limit) as connection:
+        _write_keys(connection, spec.blocks)
+        connection.execute(f"create table pairs as {_pairs_sql(all_pairs=changed is None)}")
+        return _scored(connection, spec, model)
+
+
+def score_pair(records: pa.Table, spec: LinkageSpec, model: LinkageModel) -> pa.Table:
+    """The pair of exactly two records, compared whether or not they agree in a block, however little they agree."""
+    with _database(records, 1, "1GB") as connection:
+        connection.execute(
+            "create table pairs as select '0' as match_key, cast(0 as bigint) as join_key_l, cast(1 as bigint) as join_key_r"
+        )
+        return _scored(connection, spec, model, floor=None)
+
+
+def _write_keys(connection: duckdb.DuckDBPyConnection, blocks: Sequence[str]) -> None:
+    """Each record's block keys as 64-bit hashes: a rare collision costs one needless comparison."""
+    has_changed = connection.execute("select count(*) from (describe records) where column_name = 'changed'").fetchall()
+    changed = "changed" if has_changed != [(0,)] else "true"
+    branches = " union all ".join(
+        f"select uid, platform, alone, {changed} as changed, hash({number}, {block}) as key from records"
+        f" where {block} is not null"
+        for number, block in enumerate(blocks)
+    )
+    connection.execute(
+        f"create or replace table keys as from ({branches})"
+        f" qualify count(*) over (partition by key) between 2 and {MAX_BLOCK}"
+    )
+
+
+def _pairs_sql(all_pairs: bool) -> str:
+    changed = "" if all_pairs else "where changed"
+    both = "l.uid < r.uid" if all_pairs else "(l.uid < r.uid or (l.uid > r.uid and not r.changed))"
+    return (
+        "select distinct '0' as match_key, least(l.uid, r.uid) as join_key_l, greatest(l.uid, r.uid) as join_key_r"
+        f" from (from keys {changed}) as l inner join keys as r on l.key = r.key and {both}"
+        " where not (l.alone and r.alone and l.platform = r.platform)"
+    )
+
+
+def _scored(
+    connection: duckdb.DuckDBPyConnection, spec: LinkageSpec, model: LinkageModel, floor: float | None = FLOOR
+) -> pa.Table:
+    joins, columns = [], []
+    for column, table in model.frequencies.items():
+        rarest = pc.min(table["frequency"]).as_py()
+        connection.register(f"frequency_of_{column}", table)
+        joins.append(f"left join frequency_of_{column} on records.{column} = frequency_of_{column}.value")
+        # a term that training never saw is as rare as the rarest it saw
+        columns.append(
+            f"case when {column} is not null then coalesce(frequency_of_{column}.frequency, {rarest or 1.0}) end"
+            f" as tf_{column}"
+        )
+    connection.execute(
+        f"create table comparable as select {', '.join(['records.*', *columns])} from records {' '.join(joins)}"
+    )
+    linker = _linker(connection, model.settings, "comparable")
+    linker.table_management.register_blocked_pairs_for_predict(linker._db_api.register("pairs"))
+    predicted = linker.inference.predict(threshold_match_weight=floor, warning_mode="never")
+    trained = {comparison["output_column_name"] for comparison in model.settings["comparisons"]}
+    evidence = [
+        (
+            f"round(mw_{name}{f' + mw_tf_adj_{name}' if name in model.frequencies else ''}, 4)"
+            if name in trained
+            else "0.0"
+        )
+        + f" as {name}"
+        for name in spec.compared
+    ]
+    return connection.execute(
+        f"""
+        select
+            l.platform as platform_l, l.id as id_l, r.platform as platform_r, r.id as id_r,
+            round(match_weight, 4) as match_weight,
+            round(match_probability, 9) as score,
+            {", ".join(evidence)}
+        from {predicted.physical_name} as predicted
+        inner join records as l on predicted.uid_l = l.uid
+        inner join records as r on predicted.uid_r = r.uid
+        order by all
+        """
+    ).to_arrow_table()

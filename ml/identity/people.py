@@ -1,0 +1,235 @@
+"""Accounts that may be one person: which of their columns are compared, and how."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from ml.identity.linkage import LinkageSpec
+
+if TYPE_CHECKING:
+    from splink.internals.comparison_creator import ComparisonCreator
+    from splink.internals.comparison_level_creator import ComparisonLevelCreator
+
+TOKENS = ("email_token", "phone_token", "device_token", "loyalty_token")
+VAULT = ("given_name", "surname", "birth_date", "street", "suburb", "postcode", "state")
+INTERESTS = "interests"
+
+
+def person_comparisons() -> "list[ComparisonCreator]":
+    """Tokens, what the vault holds, and interests; the m probabilities are where expectation maximisation starts."""
+    import splink.comparison_level_library as levels
+    from splink.comparison_library import CustomComparison
+
+    def fixed(level: "ComparisonLevelCreator", m: float, u: float) -> "ComparisonLevelCreator":
+        return level.configure(m_probability=m, u_probability=u, fix_m_probability=True, fix_u_probability=True)
+
+    def text(column: str, *between: "ComparisonLevelCreator", frequency: bool = True) -> "ComparisonCreator":
+        return CustomComparison(
+            output_column_name=column,
+            comparison_levels=[
+                levels.NullLevel(column),
+                levels.ExactMatchLevel(column, term_frequency_adjustments=frequency).configure(m_probability=0.72),
+                *between,
+                levels.JaroWinklerLevel(column, 0.92).configure(m_probability=0.09),
+                levels.JaroWinklerLevel(column, 0.8).configure(m_probability=0.06),
+                levels.ElseLevel().configure(m_probability=0.13 - 0.02 * len(between)),
+            ],
+        )
+
+    def swapped(column: str, other: str) -> "ComparisonLevelCreator":
+        return levels.CustomLevel(f"{column}_l = {other}_r", f"{column} is the other's {other}").configure(
+            m_probability=0.02
+        )
+
+    def digits(column: str) -> "ComparisonCreator":
+        return CustomComparison(
+            output_column_name=column,
+            comparison_levels=[
+                levels.NullLevel(column),
+                levels.ExactMatchLevel(column, term_frequency_adjustments=True).configure(m_probability=0.8),
+                levels.DamerauLevenshteinLevel(column, 1).configure(m_probability=0.08),
+                levels.DamerauLevenshteinLevel(column, 2).configure(m_probability=0.04),
+                levels.ElseLevel().configure(m_probability=0.08),
+            ],
+        )
+
+    def token(column: str) -> "ComparisonCreator":
+        """Equal is worth what LinkageSpec.certain says; another one tells little, people have several."""
+        return CustomComparison(
+            output_column_name=column,
+            comparison_levels=[
+                levels.NullLevel(column),
+                fixed(levels.ExactMatchLevel(column).configure(label_for_charts="equal"), 0.5, 1e-6),
+                fixed(levels.ElseLevel(), 0.5, 1.0),
+            ],
+        )
+
+    # who shares a home, a phone and a surname, but neither given name nor birthday, is another one of the family
+    another = (
+        "jaro_winkler_similarity(given_name_l, given_name_r) < 0.75 and given_name_l <> surname_r"
+        " and damerau_levenshtein(birth_date_l, birth_date_r) > 2"
+    )
+    household = CustomComparison(
+        output_column_name="household",
+        comparison_levels=[
+            levels.CustomLevel(f"({another}) is null", "unknown").configure(is_null_level=True),
+            fixed(levels.CustomLevel(another, "another one of the household"), 0.001, 1.0),
+            fixed(levels.ElseLevel(), 1.0, 1.0),
+        ],
+    )
+    interests = CustomComparison(
+        output_column_name=INTERESTS,
+        comparison_levels=[
+            levels.NullLevel(INTERESTS),
+            levels.CosineSimilarityLevel(INTERESTS, 0.8).configure(m_probability=0.3),
+            levels.CosineSimilarityLevel(INTERESTS, 0.5).configure(m_probability=0.3),
+            levels.CosineSimilarityLevel(INTERESTS, 0.2).configure(m_probability=0.25),
+            levels.ElseLevel().configure(m_probability=0.15),
+        ],
+    )
+    return [
+        *(token(column) for column in TOKENS),
+        text("given_name", swapped("given_name", "surname")),
+        text("surname", swapped("surname", "given_name")),
+        digits("birth_date"),
+        text("street", frequency=False),
+        text("suburb"),
+        digits("postcode"),
+        CustomComparison(
+            output_column_name="state",
+            comparison_levels=[
+                levels.NullLevel("state"),
+                levels.ExactMatchLevel("state").configure(m_probability=0.9),
+                levels.ElseLevel().configure(m_probability=0.1),
+            ],
+        ),
+        household,
+        interests,
+    ]
+
+
+PEOPLE = LinkageSpec(
+    name="people",
+    comparisons=person_comparisons,
+    # an address is somebody's own; a phone or a device may be the family's
+    certain={"email_token": 0.999, "phone_token": 0.97, "device_token": 0.9, "loyalty_token": 0.999},
+    blocks=[
+        *TOKENS,
+        "birth_date",
+        "given_name || '|' || surname",
+        # given name and surname in the wrong fields meet those in the right ones
+        "least(given_name, surname) || '|' || greatest(given_name, surname)",
+        "street",
+        "surname || '|' || postcode",
+        "given_name || '|' || postcode",
+        "surname || '|' || suburb",
+        "given_name || '|' || suburb",
+        "left(street, 4) || '|' || postcode",
+        "left(street, 4) || '|' || suburb",
+        "left(birth_date, 6) || '|' || left(surname, 3)",
+        "left(birth_date, 4) || right(birth_date, 2) || '|' || left(given_name, 3)",
+        "right(birth_date, 4) || '|' || left(surname, 3)",
+        "right(birth_date, 6) || '|' || left(given_name, 2)",
+        "left(birth_date, 6) || '|' || postcode",
+    ],
+    anchors=[
+        "birth_date || '|' || surname",
+        "given_name || '|' || surname || '|' || postcode",
+        "email_token",
+    ],
+    anchor_recall=0.85,
+    term_frequencies=["given_name", "surname", "birth_date", "suburb", "postcode"],
+)
+
+
+def person_records(
+    accounts: pa.Table,
+    vault: pa.Table,
+    interests: pa.Table,
+    one_account_platforms: Collection[str],
+    max_accounts_per_token: int,
+) -> pa.Table:
+    """Accounts as they are compared: spelling levelled out, and nothing in a column that cannot tell people apart.
+
+    Names keep the letters of any script; a single Latin letter is an initial and says nothing. Birth dates become
+    YYYYMMDD whatever the order was, impossible ones too: a typing error is still near the truth. A token that more than
+    ``max_accounts_per_token`` accounts share (a family's phone, ``info@``) links nobody.
+
+    Args:
+        accounts: ``platform``, ``id`` and TOKENS, all string.
+        vault: ``platform``, ``id``, VAULT and ``full_name``, all string, as the platforms write them.
+        interests: ``platform``, ``id``, ``interests`` (list of float32).
+        one_account_platforms: platforms on which nobody has two accounts.
+
+    Returns:
+        ``platform``, ``id``, ``alone``, TOKENS, VAULT, ``interests`` and ``fingerprint`` (changes with any of them),
+        sorted by platform and id.
+    """
+    tokens = ", ".join(
+        f"case when {token} <> '' and count(*) over (partition by {token}) <= {max_accounts_per_token} then {token} end"
+        f" as {token}"
+        for token in TOKENS
+    )
+    with duckdb.connect() as connection:
+        for name, table in (("accounts", accounts), ("vault", vault), ("interests", interests)):
+            connection.register(name, table)
+        return connection.execute(
+            rf"""
+            with named as (
+                select
+                    * exclude full_name
+                    replace (
+                        coalesce(given_name, regexp_extract(trim(full_name), '^(.*\S)\s+\S+$', 1)) as given_name,
+                        coalesce(surname, regexp_extract(trim(full_name), '(\S+)$', 1)) as surname
+                    )
+                from vault
+            ),
+            level as (
+                select
+                    platform,
+                    id,
+                    {_letters("given_name")} as given_name,
+                    {_letters("surname")} as surname,
+                    {_date("birth_date")} as birth_date,
+                    {_letters("street")} as street,
+                    {_letters("suburb")} as suburb,
+                    replace({_letters("postcode")}, ' ', '') as postcode,
+                    {_letters("state")} as state
+                from named
+            )
+            select
+                platform,
+                id,
+                list_contains($alone, platform) as alone,
+                {tokens},
+                {", ".join(f"nullif({column}, '') as {column}" for column in VAULT)},
+                cast(interests.interests as float[]) as interests,
+                md5(concat_ws('|', alone, {", ".join(f"coalesce({c}, '~')" for c in (*TOKENS, *VAULT))},
+                    cast(interests as varchar))) as fingerprint
+            from accounts
+            left join level using (platform, id)
+            left join interests using (platform, id)
+            order by platform, id
+            """,
+            {"alone": sorted(one_account_platforms)},
+        ).to_arrow_table()
+
+
+def _letters(column: str) -> str:
+    """SQL of a text with lower-case letters, digits and single spaces, without accents; a single Latin letter is null."""
+    text = (
+        rf"trim(regexp_replace(lower(strip_accents(nfc_normalize({column}))), '[^\p{{L}}\p{{M}}\p{{N}}]+', ' ', 'g'))"
+    )
+    return rf"case when not regexp_full_match({text}, '[a-z]?') then {text} end"
+
+
+def _date(column: str) -> str:
+    """SQL of a date as YYYYMMDD from ISO order or day first; null where there are not eight digits or all are equal."""
+    digits = rf"regexp_replace({column}, '[^0-9]', '', 'g')"
+    day_first = rf"right({digits}, 4) || substr({digits}, 3, 2) || left({digits}, 2)"
+    return (
+        rf"case when length({digits}) <> 8 or {digits} in ('00000000', '99999999') then null"
+        rf" when regexp_matches({column}, '^\s*[0-9]{{1,2}}[^0-9]') then {day_first} else {digits} end"
+    )
