@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.listeners import hookimpl
+from airflow.sdk import TaskInstanceState
 
 
 class Progress(logging.Handler):
@@ -44,8 +45,33 @@ class Progress(logging.Handler):
 
     @hookimpl
     def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:
+        if task_instance.state == TaskInstanceState.UP_FOR_RETRY:
+            self.write("warning", f"{_name(task_instance)} is tried again: {error}")
+            return
         self.write("failed", _name(task_instance))
         self.write("error", str(error))
+
+
+class Blocked:
+    """Marks all that a red task blocks at once: `dag.test` would go from one to the next, and sleep a second at each."""
+
+    @hookimpl
+    def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        if task_instance.state == TaskInstanceState.UP_FOR_RETRY:
+            return
+        blocked = select(TaskInstance).where(
+            TaskInstance.dag_id == task_instance.dag_id,
+            TaskInstance.run_id == task_instance.run_id,
+            TaskInstance.task_id.in_(task_instance.task.get_flat_relative_ids(upstream=False)),
+            TaskInstance.state.is_(None),
+        )
+        with create_session() as session:
+            for waiting in session.scalars(blocked).all():
+                waiting.set_state(TaskInstanceState.UPSTREAM_FAILED, session=session)
 
 
 def _name(task_instance: Any) -> str:
@@ -69,6 +95,7 @@ def run(as_of: str, progress_file: str) -> bool:
     log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(log)
     get_listener_manager().add_listener(progress)
+    get_listener_manager().add_listener(Blocked())
     bag = DagBag(Path(__file__).parent)
     if bag.import_errors:
         raise RuntimeError(f"the DAGs do not import: {bag.import_errors}")

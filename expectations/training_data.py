@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -35,6 +36,28 @@ def suite_of_nothing() -> gx.ExpectationSuite:
     import great_expectations as gx
 
     return gx.ExpectationSuite(name="training_data", expectations=[_some_examples()])
+
+
+def suite_of_short_history(days_needed: int, first_night: date) -> gx.ExpectationSuite:
+    """The one rule before the first model: over a frame with ``days_of_history`` it says how many days are missing."""
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    return gx.ExpectationSuite(
+        name="training_data",
+        expectations=[
+            gxe.ExpectColumnMinToBeBetween(
+                column="days_of_history",
+                min_value=days_needed,
+                **warn(
+                    f"at least {days_needed} days of events",
+                    why="a model needs a snapshot to train on, with events before it, and a later one to be held out",
+                    remedy="nothing: everybody gets the popular lists of their platform and segment until "
+                    f"the night of {first_night}, the first that can train",
+                ),
+            )
+        ],
+    )
 
 
 def suite(

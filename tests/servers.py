@@ -67,41 +67,29 @@ class Server:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
-    initdb, postgres = _binary("initdb"), _binary("postgres")
-    if initdb is None or postgres is None:
-        pytest.skip("no Postgres on this machine: install postgresql to run this test")
-    with _server_folder("postgres") as (folder, as_user):
-        data, port = folder / "data", _free_port()
-        password_file = folder / "password"
-        password_file.write_text(PASSWORD)
-        password_file.chmod(0o644)
-        options = ["-U", "crossrec", "-A", "scram-sha-256", "--pwfile", str(password_file), "-E", "UTF8", "--no-sync"]
-        as_user([initdb, "-D", str(data), *options]).wait()
-        server = as_user([postgres, "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1", "-F"])
-        with _running(server, port):
-            yield Server("postgres", "postgresql", port, "postgres", "?sslmode=prefer&application_name=crossrec")
+    with _running(
+        user="postgres",
+        package="postgresql",
+        secret=PASSWORD,
+        install="initdb -D {folder}/data -U crossrec -A scram-sha-256 --pwfile {folder}/secret -E UTF8 --no-sync",
+        serve="postgres -D {folder}/data -p {port} -k {folder} -h 127.0.0.1 -F",
+    ) as port:
+        yield Server("postgres", "postgresql", port, "postgres", "?sslmode=prefer&application_name=crossrec")
 
 
 @pytest.fixture(scope="session")
 def mysql_server() -> Iterator[Server]:
-    server_binary, install = _binary("mariadbd"), _binary("mariadb-install-db")
-    if server_binary is None or install is None:
-        pytest.skip("no MariaDB on this machine: install mariadb-server to run this test")
-    with _server_folder("mysql") as (folder, as_user):
-        data, port = folder / "data", _free_port()
-        users = folder / "users.sql"
-        password = PASSWORD.replace("'", "''")
-        users.write_text(
-            f"create user 'crossrec'@'127.0.0.1' identified by '{password}';\n"
-            "grant all on *.* to 'crossrec'@'127.0.0.1' with grant option;\ncreate database first;\n"
-        )
-        users.chmod(0o644)
-        as_user([install, "--no-defaults", f"--datadir={data}", "--skip-test-db"]).wait()
-        options = [f"--datadir={data}", f"--socket={folder}/socket", f"--init-file={users}"]
-        address = [f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={folder}/pid"]
-        server = as_user([server_binary, "--no-defaults", *options, *address, "--skip-name-resolve"])
-        with _running(server, port):
-            yield Server("mysql", "mysql", port, "first", "?ssl_mode=preferred")
+    password = PASSWORD.replace("'", "''")
+    with _running(
+        user="mysql",
+        package="mariadb-server",
+        secret=f"create user 'crossrec'@'127.0.0.1' identified by '{password}';\n"
+        "grant all on *.* to 'crossrec'@'127.0.0.1' with grant option;\ncreate database first;\n",
+        install="mariadb-install-db --no-defaults --datadir={folder}/data --skip-test-db",
+        serve="mariadbd --no-defaults --datadir={folder}/data --init-file={folder}/secret --pid-file={folder}/pid"
+        " --socket={folder}/socket --port={port} --bind-address=127.0.0.1 --skip-name-resolve",
+    ) as port:
+        yield Server("mysql", "mysql", port, "first", "?ssl_mode=preferred")
 
 
 @pytest.fixture(scope="session")
@@ -139,6 +127,33 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@contextmanager
+def _running(*, user: str, package: str, secret: str, install: str, serve: str) -> Iterator[int]:
+    """The port of a database server that is made and started for the session.
+
+    ``install`` and ``serve`` are commands in which ``{folder}`` is the server's own, with ``secret`` in a file of that name.
+    """
+    commands = [command.split() for command in (install, serve)]
+    if not all(_binary(name) for name, *_ in commands):
+        pytest.skip(f"no {commands[1][0]} on this machine: install {package} to run this test")
+    port = _free_port()
+    with _server_folder(user) as (folder, as_user):
+        (folder / "secret").write_text(secret)
+        (folder / "secret").chmod(0o644)
+        install_it, serve_it = (
+            [str(_binary(name)), *(option.format(folder=folder, port=port) for option in options)]
+            for name, *options in commands
+        )
+        as_user(install_it).wait()
+        server = as_user(serve_it)
+        try:
+            _wait_for(server, port)
+            yield port
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
 def _binary(name: str) -> str | None:
     """From PATH, or from Debian's folder of the newest Postgres."""
     packaged = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
@@ -170,18 +185,12 @@ def _server_folder(user: str) -> Iterator[tuple[Path, Callable[[list[str]], "sub
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _running(server: "subprocess.Popen[bytes]", port: int) -> Iterator[None]:
-    """Until the server listens; stopped afterwards."""
-    try:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if server.poll() is not None:
-                pytest.fail(f"the server on port {port} ended with {server.returncode}")
-            time.sleep(0.05)
-        yield
-    finally:
-        server.terminate()
-        server.wait(30)
+def _wait_for(server: "subprocess.Popen[bytes]", port: int) -> None:
+    """Until the server listens."""
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if server.poll() is not None:
+            pytest.fail(f"the server on port {port} ended with {server.returncode}")
+        time.sleep(0.05)

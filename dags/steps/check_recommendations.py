@@ -20,7 +20,7 @@ def check_recommendations(night: Night) -> None:
     lists = night.read_table(night.key("lists.parquet"))
     with connect(settings) as warehouse:
         warehouse.register("lists", lists)
-        flagged = warehouse.execute(FLAGGED, {"as_of": night.as_of}).to_arrow_table()
+        flagged = warehouse.execute(FLAGGED).to_arrow_table()
         accounts = warehouse.execute(ENTITLED, {"as_of": night.as_of}).to_arrow_table()
         available = warehouse.execute(
             "select platform, count(*) from marts.product_items where is_available and created_at < $as_of group by all",
@@ -54,16 +54,13 @@ def _of(table: pa.Table, platform: str) -> pa.Table:
 
 
 FLAGGED = """
-with taken as (
-    select distinct person_id, product_id from marts.interactions where occurred_at < $as_of
-)
 select
     lists.*,
     taken.person_id is not null as is_consumed,
     coalesce(items.is_available, false) as is_available,
     items.item_id is not null as in_catalogue
 from lists
-left join taken on lists.person_id = taken.person_id and lists.product_id = taken.product_id
+left join marts.person_products as taken on lists.person_id = taken.person_id and lists.product_id = taken.product_id
 left join marts.product_items as items on lists.platform = items.platform and lists.item_id = items.item_id
 order by lists.platform, lists.account_id, lists.rank
 """
@@ -72,17 +69,14 @@ ENTITLED = """
 with offered as (
     select distinct platform, product_id from marts.product_items where is_available and created_at < $as_of
 ),
-taken as (
-    select distinct interactions.person_id, offered.platform, offered.product_id
-    from marts.interactions as interactions
-    inner join offered using (product_id)
-    where interactions.occurred_at < $as_of
-),
 offers as (
     select platform, count(*) as products from offered group by all
 ),
 had as (
-    select person_id, platform, count(*) as products from taken group by all
+    select person_id, platform, count(*) as products
+    from marts.person_products
+    inner join offered using (product_id)
+    group by all
 )
 select accounts.platform, accounts.account_id
 from marts.person_accounts as accounts

@@ -1,18 +1,39 @@
 """Step 6: gate `training_data`."""
 
+import pyarrow as pa
+
+from dags.steps.history import ShortHistory, too_short_history
 from dags.steps.night import Night
 from dags.steps.train import examples_of, feature_spec
-from expectations.gate import run_gate
-from expectations.training_data import frame, suite, suite_of_nothing
+from expectations.gate import GateResult, run_gate
+from expectations.training_data import frame, suite, suite_of_nothing, suite_of_short_history
 from infra.warehouse import query
 
 
 def check_training_data(night: Night) -> None:
     """Grain, labels, features and the candidates' recall of what tonight's model would learn from.
 
+    Before the first model a history that is too short to learn from only warns: popular lists need no model.
+
     Raises:
         GateStopped: names each check that does not hold.
     """
+    history = too_short_history(night)
+    result = _short(night, history) if history else _learnable(night)
+    night.record("gate-training_data", result.model_dump(mode="json"))
+    result.raise_if_stopped()
+
+
+def _short(night: Night, history: ShortHistory) -> GateResult:
+    night.say(
+        f"warning: there is not enough history yet for a model: {history.days} days of events, and it takes "
+        f"{history.days_needed}. Until the night of {history.first_night} everybody gets popular lists."
+    )
+    rules = suite_of_short_history(history.days_needed, history.first_night)
+    return run_gate("training_data", rules, pa.table({"days_of_history": [history.days]}), as_of=night.as_of)
+
+
+def _learnable(night: Night) -> GateResult:
     spec = feature_spec()
     [recall] = query(
         night.settings,
@@ -34,7 +55,6 @@ def check_training_data(night: Night) -> None:
         frame(examples, candidate_recall=recall),
         as_of=night.as_of,
     )
-    night.record("gate-training_data", result.model_dump(mode="json"))
     night.record("candidate_recall", recall)
     night.say(f"gate training_data: {result.verdict}; {examples.num_rows:,} examples, candidate recall {recall:.1%}")
-    result.raise_if_stopped()
+    return result

@@ -1,19 +1,15 @@
 """Step 1: what is new in one platform's warehouse comes to the lake."""
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
-
 from dags.steps.night import Night
-from infra.platforms import Manifest, Platform, PlatformError, SourceTable, extract_table
-
-ATTEMPTS = 3
+from infra.platforms import Manifest, PlatformError, extract_table
 
 
-def extract(night: Night, platform: str) -> None:
+def extract(night: Night, platform: str, *, last_try: bool = True) -> None:
     """Load every declared table of one platform.
 
-    A platform that cannot be reached ships its last good load; gate `sources` decides for how long. A fault that
-    waiting does not cure (a missing column, wrong credentials, a corrupt file) fails at once, as does a platform
-    that was never loaded.
+    A platform that cannot be reached fails, to be tried again; at the last try its last good load stands in, and gate
+    `sources` decides for how long. A fault that waiting does not cure (a missing column, wrong credentials, a corrupt
+    file) fails at every try, as does a platform that was never loaded.
 
     Raises:
         PlatformError: names platform, table, what was received and the remedy.
@@ -22,9 +18,9 @@ def extract(night: Night, platform: str) -> None:
     loads: list[dict[str, object]] = []
     for table in declared.tables:
         try:
-            manifest = _patiently(night, declared, table)
+            manifest = extract_table(declared, table, night.as_of, night.lake, night.settings)
         except PlatformError as error:
-            if not error.retryable or _last_load(night, platform, table.name) is None:
+            if not (last_try and error.retryable and _last_load(night, platform, table.name)):
                 raise
             night.say(f"warning: {error} Its last good load stands in.")
             loads.append({"table": table.name, "rows": 0, "stale": True, "error": str(error)})
@@ -32,18 +28,6 @@ def extract(night: Night, platform: str) -> None:
             loads.append({"table": table.name, "rows": manifest.rows, "stale": False})
             night.say(f"{platform}.{table.name}: {manifest.rows:,} rows")
     night.record(f"extract-{platform}", loads)
-
-
-def _patiently(night: Night, platform: Platform, table: SourceTable) -> Manifest:
-    for attempt in Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential(multiplier=2, max=30),
-        retry=retry_if_exception(lambda error: isinstance(error, PlatformError) and error.retryable),
-        reraise=True,
-    ):
-        with attempt:
-            manifest = extract_table(platform, table, night.as_of, night.lake, night.settings)
-    return manifest
 
 
 def _last_load(night: Night, platform: str, table: str) -> Manifest | None:

@@ -1,8 +1,10 @@
 """Step 9: scores, re-ranked lists by shard, and the night's lists of all accounts."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dags.steps.history import too_short_history
 from dags.steps.night import Night
 from infra.registry import Registry
 from infra.warehouse import connect, query
@@ -12,16 +14,10 @@ from ml.ranking.training import score as score_candidates
 
 
 def score(night: Night, shard: int) -> None:
-    """Score one shard of persons with the champion and re-rank it."""
+    """Score one shard of persons with the champion and re-rank it. Before the first model there is nothing to score."""
     settings = night.settings
     registry = Registry(settings)
     champion = registry.champion()
-    if champion is None:
-        raise RuntimeError(
-            f"no version of '{settings.model_name}' is champion, so nothing may be scored. Received: no alias. "
-            "Remedy: see why the promotion gate kept the challenger back, or promote a version in MLflow."
-        )
-    model, features = registry.load(champion)
     # a platform the champion learned nothing about gets its popular lists instead
     candidates = query(
         settings,
@@ -35,12 +31,22 @@ def score(night: Night, shard: int) -> None:
         """,
         {"as_of": night.as_of, "shards": settings.scoring_shards, "shard": shard},
     )
-    scores = score_candidates(model, FeatureSpec.from_json(features), candidates)
+    if champion is not None:
+        model, features = registry.load(champion)
+        version, scores = str(champion.version), score_candidates(model, FeatureSpec.from_json(features), candidates)
+    elif too_short_history(night):
+        candidates = candidates.slice(0, 0)
+        version, scores = None, np.empty(0, np.float32)
+    else:
+        raise RuntimeError(
+            f"no version of '{settings.model_name}' is champion, so nothing may be scored. Received: no alias. "
+            "Remedy: see why the promotion gate kept the challenger back, or promote a version in MLflow."
+        )
     scored = candidates.select(["person_id", "platform", "item_id", "product_id", "category"]).append_column(
         "score", pa.array(scores)
     )
     lists = rerank(scored, settings.list_size, settings.max_per_category)
-    lists = lists.append_column("model_version", pa.array([str(champion.version)] * lists.num_rows, pa.string()))
+    lists = lists.append_column("model_version", pa.array([version] * lists.num_rows, pa.string()))
     night.write_table(night.key(f"scored/shard={shard}.parquet"), lists)
     night.say(f"shard {shard}: {candidates.num_rows:,} candidates scored, {lists.num_rows:,} rows of lists")
 
@@ -64,11 +70,8 @@ def assemble_lists(night: Night) -> None:
 
 # whoever took n products finds at least a hundred others among the first n + 100 of the catalogue
 POPULAR_CANDIDATES = """
-with taken as (
-    select distinct person_id, product_id from marts.interactions where occurred_at < $as_of
-),
-how_many as (
-    select person_id, count(*) as products from taken group by all
+with how_many as (
+    select person_id, count(*) as products from marts.person_products group by all
 )
 select
     accounts.account_id as person_id,
@@ -82,7 +85,7 @@ anti join scored on accounts.person_id = scored.person_id and accounts.platform 
 inner join marts.popular_lists as lists
     on accounts.platform = lists.platform and coalesce(accounts.age_band, 'unknown') = lists.segment
 left join how_many on accounts.person_id = how_many.person_id
-anti join taken on accounts.person_id = taken.person_id and lists.product_id = taken.product_id
+anti join marts.person_products as taken on accounts.person_id = taken.person_id and lists.product_id = taken.product_id
 where accounts.created_at < $as_of and lists.position <= 100 + coalesce(how_many.products, 0)
 order by all
 """

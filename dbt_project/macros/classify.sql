@@ -71,7 +71,7 @@
 {% macro classify_accounts(rows) -%}
     {{ classify(rows,
         key=['account_id'],
-        columns=['account_id', 'formerly_account_id', 'email_token', 'phone_token', 'age_band', 'gender', 'created_at', 'is_deleted'],
+        columns=['account_id', 'formerly_account_id', 'email_token', 'phone_token', 'device_token', 'loyalty_token', 'age_band', 'gender', 'created_at', 'is_deleted'],
         reasons=[
             ("account_id is null or account_id = ''", 'no account id'),
             ("created_at is null", 'no or unreadable time'),
@@ -82,7 +82,7 @@
 {% macro classify_items(rows) -%}
     {{ classify(rows,
         key=['item_id'],
-        columns=['item_id', 'title', 'release_year', 'categories', 'price', 'is_available', 'created_at'],
+        columns=['item_id', 'title', 'release_year', 'creator', 'gtin', 'isbn', 'imdb_id', 'categories', 'price', 'is_available', 'created_at'],
         reasons=[
             ("item_id is null or item_id = ''", 'no item id'),
             ("title is null or trim(title) = ''", 'no title'),
@@ -101,6 +101,7 @@
             ("occurred_at is null", 'no or unreadable time'),
             ("occurred_at > known_at + interval 1 day", 'time in the future'),
             ("event_type is null or event_type not in (select event_type from " ~ ref('event_types') ~ ")", 'unknown event type'),
+            ("value = cast('nan' as double)", 'value is no number'),
             ("value is not null and value not between 0 and 1", 'value out of range'),
         ]) }}
 {%- endmacro %}

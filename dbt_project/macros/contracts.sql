@@ -23,6 +23,14 @@
     )
 {%- endmacro %}
 
+{#- A number from text: NaN where something else is written, which classify_events rejects; null only where nothing is. -#}
+{% macro number(column) -%}
+    coalesce(
+        try_cast({{ column }} as double),
+        case when trim(cast({{ column }} as varchar)) != '' then cast('nan' as double) end
+    )
+{%- endmacro %}
+
 {#- UTC from a naive local time written as text; unreadable text is null. -#}
 {% macro utc_from_local(column, timezone) -%}
     cast(timezone('{{ timezone }}', try_cast({{ column }} as timestamp)) as timestamp)

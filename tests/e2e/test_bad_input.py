@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 from rich.console import Console
-from tenacity import wait_none
 
-from dags.steps import extract as extract_step
 from dags.steps.build import build_prepared
 from dags.steps.check_sources import check_sources
 from dags.steps.extract import extract
@@ -41,11 +40,6 @@ LOCKS = {
 FILES = {"shop": "shop.sqlite", "stream": "stream.duckdb"}
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extract_step, "wait_exponential", lambda **_: wait_none())
-
-
 @contextmanager
 def locked(platform: str, home: Path) -> Iterator[None]:
     """Another process writes to the platform's database."""
@@ -62,6 +56,13 @@ def locked(platform: str, home: Path) -> Iterator[None]:
     finally:
         other.kill()
         other.communicate()
+
+
+def airflow(home: Path, sql: str, as_of: date) -> list[tuple[Any, ...]]:
+    """What Airflow's database says; ``$run`` is the newest run of the night of ``as_of``."""
+    newest = "(select run_id from dag_run where date(logical_date) = :as_of order by id desc limit 1)"
+    with closing(sqlite3.connect(home / "airflow" / "airflow.db")) as connection:
+        return connection.execute(sql.replace("$run", newest), {"as_of": as_of.isoformat()}).fetchall()
 
 
 def shop(home: Path, sql: str) -> None:
@@ -121,15 +122,58 @@ def test_a_platform_that_is_down_ships_its_last_good_load_and_the_summary_says_s
 
 
 @pytest.mark.usefixtures("nothing_published")
-def test_a_platform_that_is_down_for_too_long_stops_the_night(home: Path, night_of: NightOf) -> None:
-    night = night_of(date(1998, 3, 20))  # four days after its last load; it declares three
+def test_its_last_good_load_stands_in_at_the_last_try_only(home: Path, night_of: NightOf) -> None:
+    night = night_of(THIRD)
+    with locked("shop", home), pytest.raises(PlatformError, match="is locked by another process") as error:
+        extract(night, "shop", last_try=False)
+    assert error.value.retryable
+    assert night.recorded("extract-shop") is None
+    extract(night, "shop", last_try=False)
+    assert [load["stale"] for load in night.recorded("extract-shop")] == [False] * 4
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_platform_that_is_down_for_too_long_stops_the_night(home: Path) -> None:
+    """The whole night in Airflow: it tries, lets the last load stand in, and stops as that is too old."""
+    as_of = date(1998, 3, 20)  # four days after its last load; it declares three
     with locked("stream", home):
-        extract(night, "stream")
-    with pytest.raises(GateStopped) as error:
-        check_sources(night, "stream")
-    assert "platform 'stream'" in str(error.value)
-    assert "the last good load no older than the platform's max_staleness_days" in str(error.value)
-    assert "watch_log (1)" in str(error.value)
+        done = crossrec(home, *nightly(as_of))
+    assert done.returncode == 1
+    said = "platform 'stream', table 'viewers': the database is locked by another process"
+    assert f"! extract [stream] is tried again: {said}" in done.stdout
+    assert "✓ extract [stream]" in done.stdout
+    assert "✗ check_sources [stream]" in done.stdout
+    assert f"gate 'sources' stopped the night of {as_of} for platform 'stream'" in done.stdout
+    assert "the last good load no older than the platform's max_staleness_days" in done.stdout
+    assert "watch_log (1)" in done.stdout
+
+    [(tries,)] = airflow(
+        home,
+        "select try_number from task_instance where run_id = $run and task_id = 'extract' and map_index ="
+        " (select max(map_index) from task_instance where run_id = $run and task_id = 'extract')",
+        as_of,
+    )
+    assert tries == 3
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_red_night_is_over_soon_and_airflow_knows_why(home: Path) -> None:
+    done = crossrec(home, *nightly(LONG_AGO))
+    assert done.returncode == 1
+    states = dict(airflow(home, "select task_id, state from task_instance where run_id = $run", LONG_AGO))
+    assert states.pop("open_night") == "failed"
+    assert states.pop("shards") == "success"
+    assert set(states.values()) == {"upstream_failed"}
+    assert len(states) > 10
+    [(state, seconds)] = airflow(
+        home,
+        "select dag_run.state, 86400 * (julianday(dag_run.end_date) - julianday(task_instance.end_date))"
+        " from dag_run join task_instance using (run_id) where run_id = $run and task_id = 'open_night'",
+        LONG_AGO,
+    )
+    assert state == "failed"
+    assert seconds < 5
 
 
 @pytest.mark.usefixtures("nothing_published")

@@ -98,6 +98,13 @@ def test_training_data_that_would_teach_nonsense_stops(broken: str, said: str, n
     assert said in stopped(night, "training_data", lambda: check_training_data(night))
 
 
+def test_a_long_history_without_examples_stops_the_first_night_too(home: Path) -> None:
+    night = Night(SECOND, settings=Settings(home=home, model_name="nobody-trained-this"))
+    change(night, "delete from marts.training_examples")
+    said = "at least one training example"
+    assert said in stopped(night, "training_data", lambda: check_training_data(night))
+
+
 def _without_an_account(lists: pa.Table) -> pa.Table:
     return lists.filter(pc.not_equal(lists["account_id"], lists["account_id"][0]))
 

@@ -79,6 +79,16 @@ def test_unknown_recall_warns():
     assert check(examples(), candidate_recall=float("nan")).verdict == "warn"
 
 
+@pytest.mark.parametrize(("days", "verdict"), [(18, "warn"), (19, "pass")])
+def test_a_short_history_warns_and_says_until_when(days, verdict):
+    suite = training_data.suite_of_short_history(19, date(1997, 10, 9))
+    result = run_gate("training_data", suite, pa.table({"days_of_history": [days]}), as_of=date(1997, 10, 8))
+    assert result.verdict == verdict
+    [check] = result.checks
+    assert (check.description, check.observed) == ("at least 19 days of events", str(days))
+    assert "1997-10-09" in check.remedy
+
+
 def test_what_was_observed_names_no_person():
     broken = pa.concat_tables([examples(), examples().slice(0, 1)])
     assert "p0" not in check(broken).model_dump_json()

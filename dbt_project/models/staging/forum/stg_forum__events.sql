@@ -14,7 +14,7 @@ mapped as (
         film as item_id,
         ---- what happened: a review with stars is what the house calls rate
         case kind when 'review' then 'rate' else kind end as event_type,
-        try_cast(stars as double) / 5 as value,
+        {{ number('stars') }} / 5 as value,
         ---- times
         {{ utc_from_offset('posted') }} as occurred_at,
         ---- load

@@ -13,6 +13,10 @@ mapped as (
         ---- what it is
         title,
         try_cast(year as integer) as release_year,
+        cast(null as varchar) as creator,
+        cast(null as varchar) as gtin,
+        cast(null as varchar) as isbn,
+        cast(null as varchar) as imdb_id,
         {{ categories("regexp_replace(tags, '[\\[\\]\"]', '', 'g')", "','") }} as categories,
         cast(null as double) as price,
         try_cast(available as boolean) as is_available,

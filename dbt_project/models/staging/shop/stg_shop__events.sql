@@ -36,7 +36,7 @@ mapped as (
         lines.sku as item_id,
         ---- what happened: every status of a paid order is a purchase, anything else keeps its own name
         case when orders.status in ('paid', 'shipped', 'delivered') then 'purchase' else orders.status end as event_type,
-        try_cast(lines.review_score as double) / 100 as value,
+        {{ number('lines.review_score') }} / 100 as value,
         ---- times
         {{ utc_from_local('orders.ordered_at', 'America/New_York') }} as occurred_at,
         ---- load

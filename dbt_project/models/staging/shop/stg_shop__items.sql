@@ -13,6 +13,10 @@ mapped as (
         ---- what it is
         name as title,
         try_cast(release_year as integer) as release_year,
+        cast(null as varchar) as creator,
+        cast(null as varchar) as gtin,
+        cast(null as varchar) as isbn,
+        cast(null as varchar) as imdb_id,
         {{ categories('department', "';'") }} as categories,
         try_cast(price as double) as price,
         try_cast(in_stock as integer) > 0 as is_available,

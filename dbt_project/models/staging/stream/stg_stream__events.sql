@@ -14,7 +14,7 @@ mapped as (
         cast(title_id as varchar) as item_id,
         ---- what happened: the log's plays are what the house calls watch
         case action when 'play' then 'watch' else action end as event_type,
-        completion as value,
+        {{ number('completion') }} as value,
         ---- times
         started_at as occurred_at,
         ---- load

@@ -13,6 +13,10 @@ mapped as (
         ---- what it is: the year stands at the end of the title, and nowhere else
         title,
         try_cast(regexp_extract(title, '\(([0-9]{4})\)\s*$', 1) as integer) as release_year,
+        cast(null as varchar) as creator,
+        cast(null as varchar) as gtin,
+        cast(null as varchar) as isbn,
+        cast(null as varchar) as imdb_id,
         {{ categories('genres', "'|'") }} as categories,
         cast(null as double) as price,
         available as is_available,
