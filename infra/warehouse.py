@@ -64,7 +64,7 @@ def query(settings: Settings, sql: str, parameters: Sequence[object] | dict[str,
 
 
 def dbt_vars(settings: Settings, as_of: date, platforms: Sequence[str]) -> dict[str, object]:
-    """The variables of dbt_project.yml for one night."""
+    """What one night tells dbt: its cut, and the variables of dbt_project.yml."""
     return {
         "as_of": as_of.isoformat(),
         "lake": settings.lake_uri,
@@ -84,6 +84,7 @@ def run_dbt(
 ) -> None:
     """Run dbt in this process, with the project, profile and variables of the night.
 
+    The cut goes to DuckDB, all other variables to dbt: a night that differs in nothing else is not parsed anew.
     ``on_node`` hears of each finished node: its name, its number and how many there are. ``log_level`` is what dbt itself
     prints; its log file has everything.
 
@@ -95,11 +96,13 @@ def run_dbt(
     folder = settings.home / "dbt"
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     os.environ |= {
+        "CROSSREC_DBT_AS_OF": str(variables["as_of"]),
         "CROSSREC_DBT_WAREHOUSE": str(settings.warehouse_path),
         "CROSSREC_DBT_EXTENSION_DIRECTORY": str(extension_directory(settings)),
         "CROSSREC_DBT_MEMORY_LIMIT": settings.duckdb_memory_limit,
         "CROSSREC_DBT_THREADS": str(settings.threads),
     }
+    constant = {name: value for name, value in variables.items() if name != "as_of"}
     lake = open_lake(settings)
     if isinstance(lake, S3Lake):  # dbt keeps variables of this prefix out of its logs
         os.environ |= {f"DBT_ENV_SECRET_S3_{name.upper()}": value or "" for name, value in s3_options(lake).items()}
@@ -115,7 +118,7 @@ def run_dbt(
             *("--target", "s3" if isinstance(lake, S3Lake) else "local"),
             *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
             *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
-            *("--vars", json.dumps(variables), "--log-level", log_level),
+            *("--vars", json.dumps(constant), "--log-level", log_level, "--log-level-file", "info"),
             *("--no-use-colors", "--no-send-anonymous-usage-stats"),
         ]
     )

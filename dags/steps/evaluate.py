@@ -1,13 +1,19 @@
 """Step 8: challenger, champion and simple methods on the same held-out snapshot, and the promotion gate."""
 
+import hashlib
+from dataclasses import dataclass
+from datetime import date, timedelta
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dags.steps.history import too_short_history
 from dags.steps.night import Night
+from dags.steps.train import code_of, digest_of
 from expectations.gate import promotion_gate
 from infra.registry import ModelVersion, Registry
 from infra.warehouse import query
-from ml.evaluation.comparison import ALL, Contender, compare
+from ml.evaluation.comparison import ALL, SCHEMA, Contender, compare
 from ml.evaluation.promotion import METRIC, decide
 from ml.ranking.features import FeatureSpec
 from ml.ranking.training import score
@@ -19,40 +25,29 @@ POPULARITY, NEIGHBOURS = "popularity", "item_neighbours"
 def evaluate(night: Night) -> None:
     """Compare all contenders, decide about the challenger, and promote it where the setting allows.
 
-    Popularity takes part with the window that is best on this very snapshot, which flatters it, not us.
+    A snapshot is held out for several nights. Where a night before compared the same versions on the same data, its
+    comparison is tonight's.
     """
-    settings, registry = night.settings, Registry(night.settings)
+    if too_short_history(night):
+        reasons = ["there is no model yet, for there is not enough history"]
+        night.record("evaluation", {"comparison": [], "popularity_window": None, "reasons": reasons})
+        return
+    registry = Registry(night.settings)
     challenger, champion = registry.challenger(), registry.champion()
     assert challenger is not None, "train ran before"
-    examples = query(
-        settings,
-        "select * from marts.training_examples"
-        " where as_of in (select as_of from marts.snapshots where role = 'evaluation') order by person_id, platform, item_id",
-    )
-    relevant = query(settings, "select person_id, platform, relevant from marts.evaluation_relevant order by all")
-    catalogue = query(
-        settings,
-        "select platform, count(*) as items from marts.item_popularity where is_available"
-        " and as_of in (select as_of from marts.snapshots where role = 'evaluation') group by all",
-    ).to_pylist()
-    sizes = {row["platform"]: row["items"] for row in catalogue}
-    baselines = _baselines(night)
-    popularity = _best_window(baselines, relevant, sizes)
-    contenders = [_scored(registry, CHALLENGER, challenger, examples)]
     same = champion is not None and champion.version == challenger.version
-    if champion is not None and not same:
-        contenders.append(_scored(registry, CHAMPION, champion, examples))
-    lists = [Contender(POPULARITY, baselines[popularity]), Contender(NEIGHBOURS, baselines[NEIGHBOURS])]
-    # a list of twenty says nothing of how a method orders the rest, so AUC is taken over the same candidates for all
-    same_rows = [
-        Contender(POPULARITY, _by_column(examples, popularity.replace("popularity", "item_events"))),
-        Contender(NEIGHBOURS, _by_column(examples, "neighbour_score")),
-    ]
-    ranked = compare([*contenders, *lists], relevant, sizes, seed=settings.seed)
-    classified = compare([*contenders, *same_rows], relevant, sizes, seed=settings.seed)
-    comparison = pa.concat_tables(
-        [ranked.filter(pc.not_equal(ranked["metric"], "auc")), classified.filter(pc.equal(classified["metric"], "auc"))]
-    )
+    versions = {CHALLENGER: challenger} if champion is None or same else {CHALLENGER: challenger, CHAMPION: champion}
+    held_out = _held_out(night)
+    fingerprint = fingerprint_of(versions, held_out, night.settings.seed)
+    earlier = compared_before(night, fingerprint)
+    if earlier is not None:
+        popularity, comparison = earlier.popularity, earlier.comparison
+        night.say(
+            f"versions and held-out snapshot are those of the night of {earlier.as_of}, and so is their comparison"
+        )
+    else:
+        popularity = _best_window(held_out)
+        comparison = _compare(registry, versions, popularity, held_out, night.settings.seed)
 
     if same:
         promoted, reasons = True, [f"version {challenger.version} serves already; there was nothing new to learn"]
@@ -64,7 +59,7 @@ def evaluate(night: Night) -> None:
                 False,
                 [f"keep: the champion learned from a newer night ({champion.tags['as_of']})", *reasons],
             )
-        if promoted and (settings.auto_promote or champion is None):
+        if promoted and (night.settings.auto_promote or champion is None):
             registry.promote(challenger)
         elif promoted:
             promoted, reasons = (
@@ -73,10 +68,96 @@ def evaluate(night: Night) -> None:
             )
     registry.log_evaluation(challenger, comparison, night.as_of)
     night.record(
-        "evaluation", {"comparison": comparison.to_pylist(), "popularity_window": popularity, "reasons": reasons}
+        "evaluation",
+        {
+            "comparison": comparison.to_pylist(),
+            "popularity_window": popularity,
+            "reasons": reasons,
+            "fingerprint": fingerprint,
+            "compared_in": earlier.as_of if earlier is not None else night.as_of,
+        },
     )
     night.record("gate-promotion", promotion_gate(promoted, reasons, as_of=night.as_of).model_dump(mode="json"))
     night.say(reasons[0])
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The newest labelled snapshot, as every contender is judged on it."""
+
+    examples: pa.Table
+    relevant: pa.Table
+    catalogue: pa.Table  # platform, items
+    baselines: pa.Table  # contender, and the columns of its lists
+
+    def lists(self, baseline: str) -> pa.Table:
+        return self.baselines.filter(pc.equal(self.baselines["contender"], baseline))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {row["platform"]: row["items"] for row in self.catalogue.to_pylist()}
+
+
+def _held_out(night: Night) -> HeldOut:
+    cut = "as_of in (select as_of from marts.snapshots where role = 'evaluation')"
+    return HeldOut(
+        *(
+            query(night.settings, sql)
+            for sql in (
+                f"select * from marts.training_examples where {cut} order by person_id, platform, item_id",
+                "select person_id, platform, relevant from marts.evaluation_relevant order by all",
+                "select platform, count(*) as items from marts.item_popularity"
+                f" where is_available and {cut} group by all order by all",
+                "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
+                f" where {cut} order by all",
+            )
+        )
+    )
+
+
+def fingerprint_of(versions: dict[str, ModelVersion], held_out: HeldOut, seed: int) -> str:
+    """Identifies everything that a comparison is made of."""
+    tables = (held_out.examples, held_out.relevant, held_out.catalogue, held_out.baselines)
+    parts = [f"{name} {version.version}" for name, version in versions.items()]
+    parts += [str(seed), code_of("evaluation"), *(digest_of(table) for table in tables)]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Compared:
+    as_of: date
+    popularity: str
+    comparison: pa.Table
+
+
+def compared_before(night: Night, fingerprint: str) -> _Compared | None:
+    """What the newest night with this fingerprint found, among those that may hold out the same snapshot as tonight."""
+    for days in range(night.settings.snapshot_every_days):
+        as_of = night.as_of - timedelta(days)
+        recorded = Night(as_of, settings=night.settings).recorded("evaluation") or {}
+        if recorded.get("fingerprint") == fingerprint:
+            compared_in = date.fromisoformat(recorded["compared_in"])
+            comparison = pa.Table.from_pylist(recorded["comparison"], SCHEMA)
+            return _Compared(compared_in, recorded["popularity_window"], comparison)
+    return None
+
+
+def _compare(
+    registry: Registry, versions: dict[str, ModelVersion], popularity: str, held_out: HeldOut, seed: int
+) -> pa.Table:
+    """The versions beside popularity and item neighbours.
+
+    Popularity takes part with the window that is best on this very snapshot, which flatters it, not us. A list of
+    twenty says nothing of how a method orders the rest, so AUC is taken over the same candidates for all.
+    """
+    by_window = _by_column(held_out.examples, popularity.replace("popularity", "item_events"))
+    by_neighbours = _by_column(held_out.examples, "neighbour_score")
+    contenders = [
+        *(_scored(registry, name, version, held_out.examples) for name, version in versions.items()),
+        Contender(POPULARITY, held_out.lists(popularity), auc_rows=by_window),
+        Contender(NEIGHBOURS, held_out.lists(NEIGHBOURS), auc_rows=by_neighbours),
+    ]
+    return compare(contenders, held_out.relevant, held_out.sizes, seed=seed)
 
 
 def _scored(registry: Registry, name: str, version: ModelVersion, examples: pa.Table) -> Contender:
@@ -92,18 +173,9 @@ def _by_column(examples: pa.Table, column: str) -> pa.Table:
     return examples.select(columns).append_column("score", pc.fill_null(examples[column], 0.0))
 
 
-def _baselines(night: Night) -> dict[str, pa.Table]:
-    lists = query(
-        night.settings,
-        "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
-        " where as_of in (select as_of from marts.snapshots where role = 'evaluation') order by all",
-    )
-    names = sorted(set(lists["contender"].to_pylist()))
-    return {name: lists.filter(pc.equal(lists["contender"], name)) for name in names}
-
-
-def _best_window(baselines: dict[str, pa.Table], relevant: pa.Table, sizes: dict[str, int]) -> str:
-    windows = [Contender(name, lists) for name, lists in baselines.items() if name.startswith("popularity_")]
-    compared = compare(windows, relevant, sizes, replicates=1).to_pylist()
+def _best_window(held_out: HeldOut) -> str:
+    names = pc.unique(held_out.baselines["contender"]).to_pylist()
+    windows = [Contender(name, held_out.lists(name)) for name in names if name.startswith("popularity_")]
+    compared = compare(windows, held_out.relevant, held_out.sizes, replicates=1).to_pylist()
     own = [row for row in compared if row["against"] is None and row["platform"] == ALL and row["metric"] == METRIC]
     return str(max(own, key=lambda row: (row["value"], row["contender"]))["contender"])

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from dags.steps.history import too_short_history
 from dags.steps.night import Night
 from infra.registry import LoggedData, Registry
 from infra.settings import PROJECT_ROOT
@@ -27,6 +28,9 @@ def train(night: Night) -> None:
     Where the same data, code and parameters have been trained before, that version is the challenger again: between
     two snapshots there is nothing new to learn.
     """
+    if too_short_history(night):
+        night.say("nothing is trained: there is not enough history yet")
+        return
     registry = Registry(night.settings)
     spec, params = feature_spec(), _params(night)
     examples = examples_of(night)
@@ -35,9 +39,9 @@ def train(night: Night) -> None:
         examples.filter(pc.less(examples["as_of"], newest)),
         examples.filter(pc.equal(examples["as_of"], newest)),
     )
-    digest = _digest(examples)
+    digest = digest_of(examples)
     fingerprint = hashlib.sha256(
-        "|".join([digest, spec.to_json(), json.dumps(asdict(params), sort_keys=True), _code()]).encode()
+        "|".join([digest, spec.to_json(), json.dumps(asdict(params), sort_keys=True), code_of("ranking")]).encode()
     ).hexdigest()
     version = registry.find_by_fingerprint(fingerprint)
     if version is not None:
@@ -101,14 +105,14 @@ def _params(night: Night) -> TrainingParams:
     return TrainingParams(epochs=night.settings.epochs, seed=night.settings.seed)
 
 
-def _digest(examples: pa.Table) -> str:
-    """SHA-256 over the examples' values, column by column."""
+def digest_of(table: pa.Table) -> str:
+    """SHA-256 over a table's values, column by column."""
     import pandas as pd
 
     digest = hashlib.sha256()
-    for name in examples.column_names:
+    for name in table.column_names:
         digest.update(name.encode())
-        digest.update(pd.util.hash_pandas_object(examples[name].to_pandas(), index=False).to_numpy().tobytes())
+        digest.update(pd.util.hash_pandas_object(table[name].to_pandas(), index=False).to_numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -116,9 +120,9 @@ def _sample(table: pa.Table) -> pa.Table:
     return table.slice(0, SAMPLE_ROWS).drop_columns(["person_id"])
 
 
-def _code() -> str:
-    """What of the code decides a model: the ranking package."""
-    files = sorted((PROJECT_ROOT / "ml" / "ranking").glob("*.py"))
+def code_of(package: str) -> str:
+    """SHA-256 over one of ml's packages: "ranking" decides a model, "evaluation" what it is found worth."""
+    files = sorted((PROJECT_ROOT / "ml" / package).glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

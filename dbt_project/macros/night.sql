@@ -1,6 +1,6 @@
-{#- The night's cut: everything known before its 00:00 UTC, nothing later. -#}
+{#- The night's cut: everything known before its 00:00 UTC, nothing later. infra/dbt_night.py sets it on every connection. -#}
 {% macro as_of() -%}
-    cast('{{ var("as_of") }}' as date)
+    cast(getvariable('as_of') as date)
 {%- endmacro %}
 
 {#- Loads a staging model reads: all up to the night; in an incremental run those not staged yet, and the night's own again. -#}

@@ -25,11 +25,16 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to rank: `scored` has person_id, platform, item_id, score, label. Log loss needs `probabilities`."""
+    """A way to rank: `scored` has person_id, platform, item_id, score, label. Log loss needs `probabilities`.
+
+    AUC is taken over `auc_rows`, of the same columns, where those are given: a list of the best says nothing of how a
+    method orders the rest.
+    """
 
     name: str
     scored: pa.Table
     probabilities: bool = False
+    auc_rows: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,17 @@ class _Estimate:
         return value + self.offset
 
 
-def _estimates(contender: Contender, rows: Ranked, lists: Lists) -> Iterator[_Estimate]:
+def _estimates(contender: Contender, rows: Ranked, auc_rows: Ranked, lists: Lists) -> Iterator[_Estimate]:
     persons = len(lists.persons)
 
     def by_person(person: Ints, values: Floats) -> Floats:
         return np.bincount(person, values, minlength=persons).astype(np.float64)
 
+    def pooled(rows: Ranked, platform: int | None) -> tuple[Floats, Floats, Ints]:
+        held = np.flatnonzero(lists.platform[rows.list] == platform) if platform is not None else slice(None)
+        return rows.label[held], rows.score[held], lists.person[rows.list[held]]
+
     values = by_list(rows, lists)
-    row_person, row_platform = lists.person[rows.list], lists.platform[rows.list]
     for index, platform in [(None, ALL), *enumerate(lists.platforms)]:
         chosen = np.flatnonzero((lists.platform == index) if index is not None else lists.person >= 0)
         person = lists.person[chosen]
@@ -69,8 +77,7 @@ def _estimates(contender: Contender, rows: Ranked, lists: Lists) -> Iterator[_Es
             ratio = by_person(person, value[chosen]), by_person(person, np.ones(len(chosen)))
             yield _Estimate(contender.name, platform, metric, [ratio], people)
 
-        held = np.flatnonzero((row_platform == index) if index is not None else row_platform >= 0)
-        label, score, person = rows.label[held], rows.score[held], row_person[held]
+        label, score, person = pooled(auc_rows, index)
         placed = placements(label, score)
         if not np.isnan(placed).any() and len(placed):
             # The AUC's first-order expansion over persons: mean placement of the positives plus that of the negatives,
@@ -78,8 +85,9 @@ def _estimates(contender: Contender, rows: Ranked, lists: Lists) -> Iterator[_Es
             classes = [(by_person(person, placed * side), by_person(person, side)) for side in (label, 1 - label)]
             area = float(placed[label == 1].mean())
             yield _Estimate(contender.name, platform, "auc", classes, people, offset=-area)
-        if contender.probabilities and len(held):
-            ratio = by_person(person, losses(label, score)), by_person(person, np.ones(len(held)))
+        label, score, person = pooled(rows, index)
+        if contender.probabilities and len(label):
+            ratio = by_person(person, losses(label, score)), by_person(person, np.ones(len(label)))
             yield _Estimate(contender.name, platform, "log_loss", [ratio], people)
 
 
@@ -116,7 +124,8 @@ def compare(
     rows: list[dict[str, object]] = []
     for contender in contenders:
         placed = ranked(contender.scored, lists, contender.name)
-        estimates += _estimates(contender, placed, lists)
+        auc_rows = placed if contender.auc_rows is None else ranked(contender.auc_rows, lists, contender.name)
+        estimates += _estimates(contender, placed, auc_rows, lists)
         people = {estimate.platform: estimate.people for estimate in estimates}
         for platform, share in coverage(placed, lists, catalogue).items():
             rows.append(_row(contender.name, None, platform, "coverage", share, None, people[platform]))

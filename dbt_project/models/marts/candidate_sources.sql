@@ -1,29 +1,32 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='delete+insert',
-    unique_key='as_of',
+    incremental_strategy='by_cut',
     post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
 ) }}
 
 -- What each generator proposes to whom. A new generator is one more CTE and one more branch of the union.
+-- In between, persons, pairs, products and offers are numbers in the order of their ids: what is joined and put in order by
+-- the million costs a third of what it costs by name.
 with pairs as (
-    select * from {{ ref('candidate_pairs') }}
+    select
+        *,
+        cast(row_number() over (order by as_of, person_id, platform) as integer) as pair,
+        cast(dense_rank() over (order by as_of, person_id) as integer) as person
+    from {{ ref('candidate_pairs') }}
     where as_of in ({{ snapshots_to_build() }})
 ),
 
-persons_at_cut as (
+persons as (
     select distinct
         as_of,
-        person_id
+        person_id,
+        person
     from pairs
 ),
 
-history as (
-    select person_history.*
-    from {{ ref('person_history') }} as person_history
-    semi join persons_at_cut
-        on person_history.as_of = persons_at_cut.as_of and person_history.person_id = persons_at_cut.person_id
-    where person_history.position <= 20
+items as (
+    select * from {{ ref('item_popularity') }}
+    where as_of in ({{ snapshots_to_build() }}) and is_available
 ),
 
 neighbours as (
@@ -36,14 +39,50 @@ transitions as (
     where as_of in ({{ snapshots_to_build() }})
 ),
 
-tastes as (
-    select * from {{ ref('person_categories') }}
-    where as_of in ({{ snapshots_to_build() }}) and position <= 3
+product_ids as (
+    select product_id from items
+    union
+    select neighbour_id as product_id from neighbours
+    union
+    select next_product_id as product_id from transitions
 ),
 
-items as (
-    select * from {{ ref('item_popularity') }}
-    where as_of in ({{ snapshots_to_build() }}) and is_available
+products as (
+    select
+        product_id,
+        cast(row_number() over (order by product_id) as integer) as product
+    from product_ids
+),
+
+offers as (
+    select
+        items.*,
+        products.product,
+        cast(row_number() over (order by items.as_of, items.platform, items.item_id) as integer) as offer
+    from items
+    inner join products on items.product_id = products.product_id
+),
+
+history as (
+    select
+        persons.person,
+        person_history.as_of,
+        person_history.product_id,
+        person_history.weight,
+        person_history.position
+    from {{ ref('person_history') }} as person_history
+    inner join persons on person_history.as_of = persons.as_of and person_history.person_id = persons.person_id
+    where person_history.position <= 20
+),
+
+tastes as (
+    select
+        persons.person,
+        person_categories.category,
+        person_categories.share
+    from {{ ref('person_categories') }} as person_categories
+    inner join persons on person_categories.as_of = persons.as_of and person_categories.person_id = persons.person_id
+    where person_categories.position <= 3
 ),
 
 interactions as (
@@ -53,63 +92,61 @@ interactions as (
 -- nobody is offered again what they took anywhere
 consumed as (
     select distinct
-        persons_at_cut.as_of,
-        interactions.person_id,
-        interactions.product_id
-    from persons_at_cut
+        persons.person,
+        products.product
+    from persons
     inner join interactions
-        on persons_at_cut.person_id = interactions.person_id and {{ known_at_cut('interactions', 'persons_at_cut') }}
+        on persons.person_id = interactions.person_id and {{ known_at_cut('interactions', 'persons') }}
+    inner join products on interactions.product_id = products.product_id
 ),
 
----- generators by person: what the newest of the history leads to
+---- generators by person: what the newest of the history leads to, summed as decimals, whose sum does not depend on the order
+---- in which threads add
 by_neighbours as (
     select
-        history.as_of,
-        history.person_id,
-        neighbours.neighbour_id as product_id,
-        round(sum(neighbours.similarity * (0.2 + history.weight) * pow(0.95, history.position - 1)), 9) as score
+        history.person,
+        products.product,
+        round(cast(sum(cast(
+            neighbours.similarity * (0.2 + history.weight) * pow(0.95, history.position - 1) as decimal(18, 15)
+        )) as double), 9) as score
     from history
     inner join neighbours on history.as_of = neighbours.as_of and history.product_id = neighbours.product_id
+    inner join products on neighbours.neighbour_id = products.product_id
     group by all
 ),
 
 by_transitions as (
     select
-        history.as_of,
-        history.person_id,
-        transitions.next_product_id as product_id,
-        round(sum(transitions.probability / history.position), 9) as score
+        history.person,
+        products.product,
+        round(cast(sum(cast(transitions.probability / history.position as decimal(18, 15))) as double), 9) as score
     from history
     inner join transitions on history.as_of = transitions.as_of and history.product_id = transitions.product_id
+    inner join products on transitions.next_product_id = products.product_id
     where history.position <= 5
     group by all
 ),
 
-by_person as (
-    select
-        *,
-        'neighbours' as generator
-    from by_neighbours
-    union all by name
-    select
-        *,
-        'transitions' as generator
-    from by_transitions
-),
-
 -- cut early: a platform lacks some products, so more are kept than its list will hold
 best_by_person as (
-    select by_person.*
-    from by_person
-    anti join consumed
-        on
-            by_person.as_of = consumed.as_of
-            and by_person.person_id = consumed.person_id
-            and by_person.product_id = consumed.product_id
+    select
+        'neighbours' as generator,
+        by_neighbours.*
+    from by_neighbours
+    anti join consumed on by_neighbours.person = consumed.person and by_neighbours.product = consumed.product
+    qualify
+        row_number() over (
+            partition by by_neighbours.person order by by_neighbours.score desc, by_neighbours.product
+        ) <= 100
+    union all
+    select
+        'transitions' as generator,
+        by_transitions.*
+    from by_transitions
+    anti join consumed on by_transitions.person = consumed.person and by_transitions.product = consumed.product
     qualify row_number() over (
-        partition by by_person.as_of, by_person.person_id, by_person.generator
-        order by by_person.score desc, by_person.product_id
-    ) <= case by_person.generator when 'neighbours' then 100 else 40 end
+        partition by by_transitions.person order by by_transitions.score desc, by_transitions.product
+    ) <= 40
 ),
 
 ---- generators by platform: the best of each list, for everybody there
@@ -117,33 +154,33 @@ platform_lists as (
     select
         as_of,
         platform,
-        item_id,
-        product_id,
+        offer,
+        product,
         'trending' as generator,
         cast(events_7d + events_1d as double) as score
-    from items
+    from offers
     where events_7d > 0
     qualify row_number() over (partition by as_of, platform order by events_7d + events_1d desc, item_id) <= 100
     union all
     select
         as_of,
         platform,
-        item_id,
-        product_id,
+        offer,
+        product,
         'popular' as generator,
         cast(product_events_28d as double) as score
-    from items
+    from offers
     where product_events_28d > 0
     qualify row_number() over (partition by as_of, platform order by product_events_28d desc, item_id) <= 100
     union all
     select
         as_of,
         platform,
-        item_id,
-        product_id,
+        offer,
+        product,
         'new_items' as generator,
         round((1 + product_events_28d) * pow(0.5, days_on_offer / 14), 9) as score
-    from items
+    from offers
     where days_on_offer <= 60
     qualify row_number() over (
         partition by as_of, platform
@@ -155,11 +192,11 @@ category_lists as (
     select
         as_of,
         platform,
-        item_id,
-        product_id,
+        offer,
+        product,
         category,
         round(ln(1 + product_events_28d + 0.1 * product_events), 9) as score
-    from items
+    from offers
     qualify row_number() over (
         partition by as_of, platform, category order by product_events_28d + 0.1 * product_events desc, item_id
     ) <= 50
@@ -167,26 +204,24 @@ category_lists as (
 
 proposed_to_all as (
     select
-        pairs.as_of,
-        pairs.person_id,
-        pairs.platform,
-        platform_lists.item_id,
-        platform_lists.product_id,
+        pairs.pair,
+        pairs.person,
+        platform_lists.offer,
+        platform_lists.product,
         platform_lists.generator,
         platform_lists.score
     from pairs
     inner join platform_lists on pairs.as_of = platform_lists.as_of and pairs.platform = platform_lists.platform
     union all
     select
-        pairs.as_of,
-        pairs.person_id,
-        pairs.platform,
-        category_lists.item_id,
-        category_lists.product_id,
+        pairs.pair,
+        pairs.person,
+        category_lists.offer,
+        category_lists.product,
         'category_taste' as generator,
         round(tastes.share * category_lists.score, 9) as score
     from pairs
-    inner join tastes on pairs.as_of = tastes.as_of and pairs.person_id = tastes.person_id
+    inner join tastes on pairs.person = tastes.person
     inner join category_lists
         on
             pairs.as_of = category_lists.as_of
@@ -195,33 +230,33 @@ proposed_to_all as (
 ),
 
 proposed as (
-    select proposed_to_all.*
+    select
+        proposed_to_all.pair,
+        proposed_to_all.offer,
+        proposed_to_all.generator,
+        proposed_to_all.score
     from proposed_to_all
     anti join consumed
-        on
-            proposed_to_all.as_of = consumed.as_of
-            and proposed_to_all.person_id = consumed.person_id
-            and proposed_to_all.product_id = consumed.product_id
-    union all by name
+        on proposed_to_all.person = consumed.person and proposed_to_all.product = consumed.product
+    union all
     select
-        best_by_person.*,
-        pairs.platform,
-        items.item_id
+        pairs.pair,
+        offers.offer,
+        best_by_person.generator,
+        best_by_person.score
     from best_by_person
-    inner join pairs on best_by_person.as_of = pairs.as_of and best_by_person.person_id = pairs.person_id
-    inner join items
+    inner join pairs on best_by_person.person = pairs.person
+    inner join offers
         on
-            best_by_person.as_of = items.as_of
-            and best_by_person.product_id = items.product_id
-            and pairs.platform = items.platform
+            best_by_person.product = offers.product
+            and pairs.as_of = offers.as_of
+            and pairs.platform = offers.platform
 ),
 
-final as (
+best as (
     select
         *,
-        row_number() over (
-            partition by as_of, person_id, platform, generator order by score desc, item_id
-        ) as position
+        row_number() over (partition by pair, generator order by score desc, offer) as position
     from proposed
     qualify
         position <= case generator
@@ -232,6 +267,21 @@ final as (
             when 'category_taste' then 20
             when 'new_items' then 10
         end
+),
+
+final as (
+    select
+        pairs.as_of,
+        pairs.person_id,
+        pairs.platform,
+        offers.item_id,
+        offers.product_id,
+        best.generator,
+        best.score,
+        best.position
+    from best
+    inner join pairs on best.pair = pairs.pair
+    inner join offers on best.offer = offers.offer
 )
 
 select * from final

@@ -1,7 +1,6 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='delete+insert',
-    unique_key='as_of',
+    incremental_strategy='by_cut',
     post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
 ) }}
 
@@ -25,9 +24,15 @@ person_platforms as (
     where as_of in ({{ snapshots_to_build() }})
 ),
 
+-- one row a person: as a join by category, the planner now and then took the million candidates for the smaller side of it
 tastes as (
-    select * from {{ ref('person_categories') }}
+    select
+        as_of,
+        person_id,
+        map(list(category), list(share)) as shares
+    from {{ ref('person_categories') }}
     where as_of in ({{ snapshots_to_build() }})
+    group by all
 ),
 
 segments as (
@@ -104,7 +109,7 @@ final as (
         cast(person_platforms.events as double) as platform_events,
         person_platforms.events / person_platforms.events_all_platforms as platform_share,
         ---- the person and the item
-        coalesce(tastes.share, 0) as category_share,
+        coalesce(tastes.shares[items.category], 0) as category_share,
         cast(coalesce(segments.events_28d, 0) as double) as segment_events_28d,
         newest.product_id as last_product_id,
         newest.category as last_category
@@ -117,11 +122,7 @@ final as (
             fused.as_of = person_platforms.as_of
             and fused.person_id = person_platforms.person_id
             and fused.platform = person_platforms.platform
-    left join tastes
-        on
-            fused.as_of = tastes.as_of
-            and fused.person_id = tastes.person_id
-            and items.category = tastes.category
+    left join tastes on fused.as_of = tastes.as_of and fused.person_id = tastes.person_id
     left join segments
         on
             fused.as_of = segments.as_of

@@ -1,7 +1,6 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='delete+insert',
-    unique_key='as_of',
+    incremental_strategy='by_cut',
     post_hook='{{ drop_spent_snapshots() }}'
 ) }}
 

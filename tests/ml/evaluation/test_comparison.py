@@ -81,6 +81,29 @@ def test_pairing_makes_the_difference_of_two_alike_narrow(comparison: pa.Table) 
     assert difference["high"] - difference["low"] < (own["high"] - own["low"]) / 5
 
 
+def test_auc_rows_decide_the_auc_and_nothing_else(
+    comparison: pa.Table, tables: tuple[dict[str, pa.Table], pa.Table]
+) -> None:
+    scored, relevant = tables
+    contenders = [
+        Contender("good", scored["good"], probabilities=True, auc_rows=scored["random"]),
+        Contender("alike", scored["alike"]),
+        Contender("random", scored["random"], auc_rows=scored["good"]),
+    ]
+    compared = compare(contenders, relevant, {"shop": 30, "stream": 20}, replicates=400)
+    is_auc = pc.field("metric") == "auc"
+    assert compared.filter(~is_auc).equals(comparison.filter(~is_auc))
+    for platform in ("all", "shop", "stream"):
+        for one, other in (("good", "random"), ("random", "good")):
+            swapped, plain = row(compared, one, "auc", platform), row(comparison, other, "auc", platform)
+            assert swapped == {**plain, "contender": one}
+        worse, better = (
+            row(compared, "good", "auc", platform, "alike"),
+            row(comparison, "random", "auc", platform, "alike"),
+        )
+        assert worse == {**better, "contender": "good"}
+
+
 def test_only_probabilities_have_a_log_loss(comparison: pa.Table) -> None:
     assert row(comparison, "good", "log_loss")["value"] > 0
     assert not comparison.filter((pc.field("contender") == "random") & (pc.field("metric") == "log_loss")).num_rows
