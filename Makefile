@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
 help: ## List every target
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 nightly: setup ## Run one whole night on the demo platforms; DATE=2000-12-15 chooses the night
 	@$(BIN)/crossrec nightly $(if $(DATE),--date $(DATE))
@@ -24,6 +24,9 @@ lint: setup ## Run every linter: ruff, mypy, import-linter, sqlfluff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(MAKE) -s lint-sql
+
+lint-sql: setup ## Run sqlfluff over the dbt models
 	@$(SQLFLUFF) lint -q dbt_project
 
 format: setup ## Let ruff and sqlfluff mend what they can
@@ -37,6 +40,9 @@ doctor: setup ## Check the installation and every connection
 
 bench: setup ## Measure a first and a second night and the model; writes docs/benchmarks
 	@$(BIN)/python -m tests.bench
+
+bench-identity: setup ## Measure how well, how fast and in how much memory accounts are linked
+	@$(BIN)/python -m tests.bench.identity
 
 docs: setup ## Generate docs/settings.md and docs/benchmarks.md
 	@$(BIN)/crossrec settings > docs/settings.md
@@ -64,4 +70,4 @@ $(UV):
 	@"$(PYTHON)" -m venv .uv >/dev/null || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; rm -rf .uv; exit 1; }
 	@.uv/bin/pip install -q --disable-pip-version-check uv==0.13.9
 
-.PHONY: help nightly test lint format up doctor bench docs lock clean setup
+.PHONY: help nightly test lint lint-sql format up doctor bench bench-identity docs lock clean setup

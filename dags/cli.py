@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.markup import escape
 
+from dags.identity_cli import app as identity_app
 from infra.deploy.embedded import QUIET, airflow_environment
 from infra.deploy.servers import prepare_airflow, serve
 from infra.settings import PROJECT_ROOT, Settings
@@ -28,7 +29,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
+app.add_typer(identity_app, name="identity")
+console = Console(highlight=False, emoji=False)  # messages name accounts, such as shop:a
 DEMO_DATES = {"full": "2000-12-15", "small": "1998-03-15"}
 
 
@@ -37,7 +39,7 @@ def main() -> None:
     try:
         app()
     except (RuntimeError, ValueError) as error:
-        if type(error).__module__.partition(".")[0] not in ("dags", "infra"):
+        if type(error).__module__.partition(".")[0] not in ("dags", "infra", "ml"):
             raise
         console.print(f"[red]✗[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)

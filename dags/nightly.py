@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from airflow.sdk import dag, task
+from airflow.sdk import dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags.assets import ranker, recommendations
@@ -67,8 +67,9 @@ def nightly():
     def extract(platform: str, as_of: str, run: str) -> None:
         from dags.steps.extract import extract
 
+        this = get_current_context()["ti"]
         with no_retry_where_waiting_does_not_cure():
-            extract(night(as_of, run), platform)
+            extract(night(as_of, run), platform, last_try=this.try_number > this.max_tries)
 
     @task(map_index_template="{{ task.op_kwargs['platform'] }}")
     def check_sources(platform: str, as_of: str, run: str) -> None:
@@ -99,6 +100,12 @@ def nightly():
         from dags.steps.link import link_products
 
         link_products(night(as_of, run))
+
+    @task
+    def check_identity(as_of: str, run: str) -> None:
+        from dags.steps.check_identity import check_identity
+
+        check_identity(night(as_of, run))
 
     @task(**WAREHOUSE)
     def build_marts(as_of: str, run: str) -> None:
@@ -170,14 +177,16 @@ def nightly():
     loaded = extract.partial(**when).expand(platform=platforms)
     sources_hold = check_sources.partial(**when).expand(platform=platforms)
     prepared = prepare(**when)
-    linked = [link_people(**when), link_products(**when)]
+    linked = link_people(**when)
+    identified = check_identity(**when)
     marts = build_marts(**when)
     evaluated = evaluate(**when)
     scored = score.partial(**when).expand(shard=shards(**when))
     published = publish(**when)
     written = write_back.partial(**when).expand(platform=platforms)
 
-    loaded >> sources_hold >> prepared >> check_reconciliation(**when) >> linked >> marts
+    loaded >> sources_hold >> prepared >> check_reconciliation(**when) >> link_products(**when) >> linked
+    linked >> identified >> marts
     marts >> check_training_data(**when) >> train(**when) >> evaluated >> scored
     scored >> assemble_lists(**when) >> check_recommendations(**when) >> published >> written >> report(**when)
 

@@ -172,20 +172,22 @@ class S3Lake(Lake):
         return answer["ETag"]
 
     def read(self, key: str) -> tuple[bytes, str]:
-        with _missing_as_file_not_found(self.uri(key)):
+        with _as_os_error(self.uri(key)):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._name(key))
         return answer["Body"].read(), answer["ETag"]
 
     def open(self, key: str) -> BinaryIO:
-        with _missing_as_file_not_found(self.uri(key)):
+        with _as_os_error(self.uri(key)):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._name(key))
         return cast(BinaryIO, answer["Body"])
 
     def list(self, prefix: str = "") -> Iterator[str]:
         start = f"{self.prefix}/" if self.prefix else ""
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start + prefix):
-            for item in page.get("Contents", []):
-                yield item["Key"].removeprefix(start)
+        with _as_os_error(self.uri(prefix)):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start + prefix)
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield item["Key"].removeprefix(start)
 
     def delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self.bucket, Key=self._name(key))
@@ -239,10 +241,14 @@ def _checked(key: str) -> str:
 
 
 @contextmanager
-def _missing_as_file_not_found(uri: str) -> Iterator[None]:
+def _as_os_error(uri: str) -> Iterator[None]:
+    """What a file system would raise, so that callers need not know where the lake lies."""
     try:
         yield
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+        code = error.response["Error"]["Code"]
+        if code in ("NoSuchKey", "404"):
             raise FileNotFoundError(f"no such object: {uri}") from error
+        if code in ("AccessDenied", "403"):
+            raise PermissionError(f"no right to read: {uri}") from error
         raise

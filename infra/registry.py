@@ -4,8 +4,11 @@ A version is registered as alias `challenger`; `promote` gives it the alias `cha
 model carries two flavours: `tensorflow` (the Keras model itself) and a pyfunc that scores a frame of raw columns.
 """
 
+import math
 import os
 import sys
+import tempfile
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before the import, which would start it
 
 import mlflow
+import mlflow.artifacts
 import mlflow.pyfunc
 import mlflow.utils.logging_utils
 import numpy as np
@@ -25,6 +29,7 @@ import pandas as pd
 import pyarrow as pa
 from matplotlib.figure import Figure
 from mlflow.data.pandas_dataset import from_pandas
+from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -70,8 +75,8 @@ class LoggedData:
 class Registry:
     """The tracking store and model registry that `settings` name. Creates the folders of the embedded default."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.name = settings.model_name
+    def __init__(self, settings: Settings, name: str = "") -> None:
+        self.name = name or settings.model_name
         artifacts = None
         if settings.mlflow_uri.startswith("sqlite:///"):
             Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -141,16 +146,50 @@ class Registry:
         self.nominate(version)
         return version
 
+    def log_linkage(
+        self,
+        files: Mapping[str, bytes],
+        charts: Mapping[str, Figure],
+        *,
+        as_of: date,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> ModelVersion:
+        """Logs one training of a linkage model as a run, and registers its ``files`` as a version (challenger)."""
+        lineage = {"as_of": as_of.isoformat(), **tags}
+        with (
+            mlflow.start_run(
+                experiment_id=self._experiment_id,
+                run_name=f"{self.name} {as_of}",
+                tags={**lineage, "kind": "linkage training"},
+            ) as run,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            mlflow.log_metrics(dict(metrics))
+            for name, figure in charts.items():
+                mlflow.log_figure(figure, f"charts/{name}")
+            for name, content in files.items():
+                Path(folder, name).write_bytes(content)
+            mlflow.log_artifacts(folder, "linkage")
+        if not self._client.search_registered_models(f"name = '{self.name}'"):
+            self._client.create_registered_model(self.name)
+        source = f"{run.info.artifact_uri}/linkage"
+        version = _own(self._client.create_model_version(self.name, source, run.info.run_id, tags=lineage))
+        self.nominate(version)
+        return version
+
     def log_evaluation(self, version: ModelVersion, comparison: pa.Table, as_of: date) -> None:
         """Adds a comparison (contender, against, platform, metric, value, low, high, ...) to the version's run.
 
         Own values become metrics `<contender>/<platform>/<metric>` at step YYYYMMDD; the whole table is a CSV artifact.
         """
-        step = int(as_of.strftime("%Y%m%d"))
-        for row in comparison.to_pylist():
-            if row["against"] is None and np.isfinite(row["value"]):
-                key = f"{row['contender']}/{row['platform']}/{row['metric']}"
-                self._client.log_metric(version.run_id, key, row["value"], step=step)
+        step, now = int(as_of.strftime("%Y%m%d")), int(time.time() * 1000)
+        metrics = [
+            Metric(f"{row['contender']}/{row['platform']}/{row['metric']}", row["value"], now, step)
+            for row in comparison.to_pylist()
+            if row["against"] is None and np.isfinite(row["value"])
+        ]
+        self._client.log_batch(version.run_id, metrics)
         self._client.log_text(version.run_id, comparison.to_pandas().to_csv(index=False), f"evaluation/{as_of}.csv")
 
     def log_report(self, version: ModelVersion, page: Path) -> None:
@@ -187,6 +226,11 @@ class Registry:
         )
         return _own(found[0]) if found else None
 
+    def load_linkage(self, version: ModelVersion) -> dict[str, bytes]:
+        """The files of :meth:`log_linkage`, by name."""
+        folder = Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="linkage"))
+        return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
     def load(self, version: ModelVersion) -> "tuple[keras.Model, str]":
         """The Keras model and its feature list as JSON."""
         import mlflow.tensorflow
@@ -197,6 +241,45 @@ class Registry:
 
 def _own(version: MlflowVersion) -> ModelVersion:
     return ModelVersion(version.name, int(version.version), str(version.run_id), dict(version.tags))
+
+
+def match_weights(settings: Mapping[str, Any]) -> Figure:
+    """How many bits each level of each comparison of a linkage model gives or takes; ``settings`` are Splink's own."""
+    bars = [
+        (
+            f"{comparison['output_column_name']}: {level['label_for_charts']}",
+            math.log2(level["m_probability"] / level["u_probability"]),
+        )
+        for comparison in settings["comparisons"]
+        for level in comparison["comparison_levels"]
+        if not level.get("is_null_level")
+    ]
+    prior = settings["probability_two_random_records_match"]
+    bars.insert(0, ("two random records", math.log2(prior / (1 - prior))))
+    names, weights = zip(*reversed(bars), strict=True)
+    figure = Figure(figsize=(9, 0.28 * len(bars) + 1), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(names, weights, color=["#2e7d5b" if weight > 0 else "#b3432b" for weight in weights])
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set(xlabel="match weight, bits", title="What each agreement tells")
+    axes.tick_params(axis="y", labelsize=7)
+    return figure
+
+
+def precision_recall_curve(curve: pa.Table) -> Figure:
+    """Precision and recall by ``threshold``."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name in ("precision", "recall"):
+        axes.plot(curve["threshold"], curve[name], label=name, marker="o", markersize=3)
+    axes.set(
+        xlabel="cosine of interests from which two accounts would be linked",
+        ylim=(-0.02, 1.02),
+        title="Interests alone",
+    )
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return figure
 
 
 def loss_curves(history: Sequence[Mapping[str, float | None]]) -> Figure:

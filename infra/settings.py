@@ -36,10 +36,38 @@ class Settings(BaseSettings):
         description="Key of the HMAC that turns e-mail and phone into tokens. The default is for demo data only.",
     )
     max_accounts_per_token: int = Field(8, ge=2, description="A token shared by more accounts than this links nobody.")
+    max_items_per_code: int = Field(50, ge=2, description="A code that more items share than this links nothing.")
     max_cluster_size: int = Field(
         8,
         ge=2,
-        description="Accounts linked to more than this many in all are taken for strangers again, with a warning.",
+        description="No person gets more accounts than this, unless people decide so.",
+    )
+    max_product_items: int = Field(
+        50, ge=2, description="No product gets more items than this, unless people decide so."
+    )
+    person_threshold: float = Field(
+        0.9, gt=0, lt=1, description="Probability from which two accounts count as one person's."
+    )
+    product_threshold: float = Field(
+        0.9, gt=0, lt=1, description="Probability from which two items count as one product."
+    )
+    behaviour_threshold: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Cosine of interests from which two accounts are linked by what they like alone. Empty: never.",
+    )
+    min_link_precision: float = Field(
+        0.98, ge=0, le=1, description="The night stops where links are expected to be right less often than this."
+    )
+    max_identity_churn: float = Field(
+        0.02, ge=0, le=1, description="The night stops where more of the known accounts than this change their person."
+    )
+    max_identity_moves: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="The night stops where merges and splits would move the lists of more of the accounts than this.",
     )
 
     # --- learning

@@ -1,8 +1,15 @@
 """Steps 3 and 5: dbt builds the warehouse, before and after linkage."""
 
+import hashlib
+import json
+
+from dags.steps.link import KINDS, Kind, identity_key
 from dags.steps.night import Night
 from dags.steps.train import feature_spec
-from infra.warehouse import dbt_vars, query, run_dbt
+from infra.warehouse import connect, dbt_vars, query, run_dbt
+from ml.identity.ids import moves
+
+BUILT_WITH = "identity/marts_built_with.json"
 
 
 def build_prepared(night: Night) -> None:
@@ -11,8 +18,61 @@ def build_prepared(night: Night) -> None:
 
 
 def build_marts(night: Night) -> None:
-    """Marts, with their tests. A feature that the YAML declares and the candidates lack is filled in at every cut."""
-    _build(night, "tag:marts", *(["--full-refresh"] if _new_features(night) else []))
+    """Marts, with their tests. All cuts are built again for a new feature, and where identity gave anybody another history."""
+    anew = _new_features(night) or _moved(night)
+    _build(night, "tag:marts", *(["--full-refresh"] if anew else []))
+    # only now: a build that was killed halfway is done anew by the next one
+    night.lake.put(BUILT_WITH, json.dumps(_identity(night)).encode())
+
+
+def _moved(night: Night) -> bool:
+    """Whether records with events are in another company than when the marts were last built to their end.
+
+    Earlier cuts hold what people did; a merge or a split changes that for the past too, as if it had always been so.
+    """
+    try:
+        built = night.read_json(BUILT_WITH)
+    except FileNotFoundError:
+        return True
+    tonight = _identity(night)
+    lost = any(sha256_of(night, built["as_of"], kind) != built[kind.name] for kind in KINDS.values())
+    if lost and tonight["as_of"] != built["as_of"]:
+        return True
+    moved = [kind.name for kind in KINDS.values() if tonight[kind.name] != built[kind.name]]
+    if lost or any(_reaches_back(night, KINDS[name], built["as_of"]) for name in moved):
+        night.say("merges or splits changed the history of some; all cuts are built again")
+        return True
+    return False
+
+
+def _identity(night: Night) -> dict[str, str]:
+    """The night's identity, by what tells it from any other."""
+    as_of = night.as_of.isoformat()
+    return {"as_of": as_of, **{kind.name: sha256_of(night, as_of, kind) for kind in KINDS.values()}}
+
+
+def sha256_of(night: Night, as_of: str, kind: Kind) -> str:
+    try:
+        return hashlib.sha256(night.lake.read(identity_key(as_of, kind.ids))[0]).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _reaches_back(night: Night, kind: Kind, built_as_of: str) -> bool:
+    tonight, built = (
+        night.read_table(identity_key(as_of, kind.ids)).rename_columns(["platform", "id", "cluster_id"])
+        for as_of in (night.as_of.isoformat(), built_as_of)
+    )
+    moved = moves(tonight, built)
+    if not moved.num_rows:
+        return False
+    with connect(night.settings) as warehouse:
+        warehouse.register("moved", moved)
+        [(eventful,)] = warehouse.execute(
+            f"select count(*) from moved semi join intermediate.int_events as events"
+            f" on moved.platform = events.platform and moved.id = events.{kind.record}_id"
+        ).fetchall()
+    return bool(eventful)
 
 
 def _new_features(night: Night) -> list[str]:

@@ -62,7 +62,7 @@ class Night:
     def recorded(self, name: str) -> Any:
         """A record of this night, or None where its step has not run."""
         try:
-            return json.loads(self.lake.read(self.key(f"{name}.json"))[0])
+            return self.read_json(self.key(f"{name}.json"))
         except FileNotFoundError:
             return None
 
@@ -74,6 +74,9 @@ class Night:
 
     def read_table(self, key: str) -> pa.Table:
         return pq.read_table(io.BytesIO(self.lake.read(key)[0]))
+
+    def read_json(self, key: str) -> Any:
+        return json.loads(self.lake.read(key)[0])
 
     def say(self, text: str) -> None:
         """One fact, for whoever watches the night and for its log."""

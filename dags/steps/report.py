@@ -5,11 +5,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from dags.steps.evaluate import CHALLENGER, POPULARITY
+from dags.steps.link import identity_key
 from dags.steps.night import Night
 from infra.registry import Registry
 from infra.report import NightSummary, render
 from infra.warehouse import connect, query
+from ml.identity.ids import waterfall
+from ml.identity.linkage import bits
+from ml.identity.people import PEOPLE
 
 HISTORY_DAYS = 90
 EXAMPLES = 3
@@ -40,9 +46,9 @@ def _summary(night: Night) -> NightSummary:
             "run_id": night.run_id,
             "funnel": _funnel(night),
             "totals": {
-                "persons": linked["persons"],
-                "multi_platform_persons": linked["persons_on_several_platforms"],
-                "products": night.recorded("link_products")["products"],
+                "persons": linked["clusters"],
+                "multi_platform_persons": linked["on_several_platforms"],
+                "products": night.recorded("link_products")["clusters"],
             },
             "gates": _gates(night),
             "metrics": evaluation["comparison"],
@@ -50,6 +56,12 @@ def _summary(night: Night) -> NightSummary:
             "promotion": f"{evaluation['reasons'][0]}.",
             "model_version": str(champion.version) if champion else None,
             "people": _people(night),
+            "compared": _compared(night),
+            "identity_changes": query(
+                night.settings,
+                "select entity, kind, records, evidence from marts.identity_changes where as_of = $as_of order by all",
+                {"as_of": night.as_of},
+            ).to_pylist(),
             "links": {
                 "report": night.lake.uri(night.key("report.html")),
                 "airflow_log": str(night.settings.home / "logs" / f"nightly-{night.as_of}.log"),
@@ -105,7 +117,7 @@ def _stale_days(night: Night, platform: str) -> int:
 def _gates(night: Night) -> list[Any]:
     names = [
         *(f"sources-{platform}" for platform in night.platforms),
-        *("reconciliation", "training_data", "promotion"),
+        *("reconciliation", "identity-person", "identity-product", "training_data", "promotion"),
         *(f"recommendations-{platform}" for platform in night.platforms),
     ]
     return [gate for name in names if (gate := night.recorded(f"gate-{name}"))]
@@ -123,6 +135,35 @@ def _history(night: Night) -> list[dict[str, Any]]:
             if row["against"] is None and row["platform"] == "all" and row["contender"] in (CHALLENGER, POPULARITY)
         ]
     return points
+
+
+def _compared(night: Night) -> list[dict[str, Any]]:
+    """The pairs of accounts nearest to the threshold on both sides: there it shows what linking can and cannot tell."""
+    pairs = night.read_table(identity_key(night.as_of.isoformat(), "account_pairs"))
+    threshold = bits(night.settings.person_threshold)
+    weights = pairs["match_weight"]
+    sides = {
+        "The weakest link that counts": (pc.greater_equal(weights, threshold), "ascending"),
+        "The strongest that does not": (pc.less(weights, threshold), "descending"),
+    }
+    shown = []
+    for caption, (side, order) in sides.items():
+        for pair in (
+            pairs.filter(side).sort_by([("match_weight", order), ("id_l", "ascending")]).slice(0, 1).to_pylist()
+        ):
+            steps = waterfall(pair, PEOPLE.compared)
+            shown.append(
+                {
+                    "caption": caption,
+                    "left": f"{pair['platform_l']}:{pair['id_l']}",
+                    "right": f"{pair['platform_r']}:{pair['id_r']}",
+                    "start": pair["match_weight"] - sum(weight for _, weight in steps),
+                    "steps": steps,
+                    "weight": pair["match_weight"],
+                    "probability": pair["score"],
+                }
+            )
+    return shown
 
 
 def _people(night: Night) -> list[dict[str, Any]]:
@@ -159,7 +200,7 @@ def _lists(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 CHOSEN = """
 select person_id, events
 from marts.person_profiles
-semi join (select person_id from lists where strategy = 'personalised') using (person_id)
+semi join lists using (person_id)
 where as_of = $as_of and events between 15 and 200
 order by platforms desc, days_since_last, person_id
 limit $count

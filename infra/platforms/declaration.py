@@ -174,6 +174,9 @@ class Platform(_Declared):
     one_account_per_person: bool = Field(
         False, description="Its own accounts are never linked to each other: nobody has two of them."
     )
+    one_item_per_product: bool = Field(
+        False, description="Its own items are never linked to each other: it lists nothing twice."
+    )
     write_back: WriteBack | None = None
     tables: tuple[SourceTable, ...] = Field(min_length=1)
 

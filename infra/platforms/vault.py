@@ -1,7 +1,7 @@
 """What linkage compares in clear: the vault zone, read by the linkage step and by nobody else."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import duckdb
@@ -21,7 +21,7 @@ class VaultError(RuntimeError):
 def vault_records(lake: Lake, platforms: Iterable[Platform], as_of: date) -> pa.Table:
     """What each account last said of itself, as known at ``as_of``: ``platform``, ``id``, and VAULT_KINDS as written.
 
-    A column that a platform does not have is null.
+    A column that a platform does not have, or that a load is older than, is null.
 
     Raises:
         VaultError: A file of the zone is damaged or may not be read.
@@ -53,16 +53,21 @@ def _loads(lake: Lake, platform: Platform, table: SourceTable, as_of: date) -> l
 def _newest(platform: str, table: SourceTable, loads: list[pa.Table]) -> pa.Table:
     if not loads:
         return COLUMNS.empty_table()
-    kinds = {column.kind: column.name for column in table.vaulted if column.kind}
-    selected = ", ".join(
-        f'cast("{kinds[kind]}" as varchar) as {kind}' if kind in kinds else f"cast(null as varchar) as {kind}"
-        for kind in VAULT_KINDS
-    )
-    key = f'cast("{table.key[0]}" as varchar)'  # the first key column is the account's id
+    named = {column.kind: column.name for column in table.vaulted if column.kind}
+    kinds = {"id": table.key[0]} | {kind: named.get(kind, "") for kind in VAULT_KINDS}  # the first key column is the id
     with duckdb.connect() as connection:
-        connection.register("loads", pa.concat_tables(loads, promote_options="permissive"))
+        connection.register("loads", pa.concat_tables([_as_text(load, kinds) for load in loads]))
         return connection.execute(
-            f"select $platform as platform, {key} as id, {selected} from loads where {key} is not null"
-            f" qualify row_number() over (partition by {key} order by _known_at desc, _row desc) = 1 order by id",
+            f"select $platform as platform, id, {', '.join(VAULT_KINDS)} from loads where id is not null"
+            " qualify row_number() over (partition by id order by _known_at desc, _row desc) = 1 order by id",
             {"platform": platform},
         ).to_arrow_table()
+
+
+def _as_text(load: pa.Table, columns: Mapping[str, str]) -> pa.Table:
+    """A load under our names, whatever types its night had; what it lacks is null."""
+    texts = {
+        ours: load[theirs].cast(pa.string()) if theirs in load.column_names else pa.nulls(load.num_rows, pa.string())
+        for ours, theirs in columns.items()
+    }
+    return pa.table({**texts, "_known_at": load["_known_at"], "_row": load["_row"]})

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from infra.report.night import LEARNED, Gate, MetricPoint, NightSummary, PlatformFunnel, Taste, contender_name
+from infra.report.night import (
+    LEARNED,
+    ComparedPair,
+    Gate,
+    MetricPoint,
+    NightSummary,
+    PlatformFunnel,
+    Taste,
+    contender_name,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -169,6 +178,25 @@ def taste(shares: Sequence[Taste], person: str) -> Markup:
         values = [share.share for share in shares]
         _bars(axes, [share.category for share in shares], values, max(values), ACCENT, "{:.0%}")
         figure.subplots_adjust(left=0.34, right=0.86, top=1, bottom=0.01)
+    return out[0]
+
+
+def waterfall(pair: ComparedPair) -> Markup:
+    """Match weights of a pair, each bar starting where the one before ended; the line is even odds."""
+    steps = [("any two", pair.start), *pair.steps]
+    height = 0.35 + 0.24 * len(steps)
+    with _figure(f"waterfall {pair.left} {pair.right}", height, "match weights of a pair", 4.3) as (figure, out):
+        axes = figure.subplots()
+        total, ends = 0.0, [0.0]
+        for place, (_, weight) in enumerate(steps):
+            axes.barh(place, weight, left=total, height=0.62, color=PASS if weight > 0 else STOP)
+            total += weight
+            ends.append(total)
+            axes.annotate(f"{weight:+.1f}", (1.02, place), xycoords=("axes fraction", "data"), va="center", color=MUTED)
+        _rows(axes, [name.replace("_", " ") for name, _ in steps], 1)
+        axes.set_xlim(min(ends) - 1, max(ends) + 1)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        figure.subplots_adjust(left=0.28, right=0.88, top=1, bottom=0.01)
     return out[0]
 
 

@@ -184,6 +184,27 @@ class Links(Facts):
     mlflow_run: str | None = None
 
 
+class ComparedPair(Facts):
+    """Two accounts or items and what each comparison of them gave or took, in bits; never what was compared."""
+
+    caption: str
+    left: str
+    right: str
+    start: float
+    steps: tuple[tuple[str, float], ...] = ()
+    weight: float
+    probability: float
+
+
+class IdentityChange(Facts):
+    """One merge or split of the night."""
+
+    entity: str
+    kind: Literal["merge", "split"]
+    records: str
+    evidence: str
+
+
 class NightSummary(Facts):
     """Everything about one night that a person wants to read."""
 
@@ -199,6 +220,8 @@ class NightSummary(Facts):
     promotion: str = ""
     model_version: str | None = None
     people: tuple[ExamplePerson, ...] = ()
+    compared: tuple[ComparedPair, ...] = ()
+    identity_changes: tuple[IdentityChange, ...] = ()
     links: Links = Links()
 
     @property

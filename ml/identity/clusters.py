@@ -1,104 +1,184 @@
-"""From scored edges to clusters, and from clusters to ids that stay the same from night to night."""
+"""From scored pairs to clusters: who belongs together, so that no chain of chance links makes one person of strangers."""
+
+import heapq
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from ml.identity.linkage import FLOOR, bits
 
-def cluster(records: pa.Table, edges: pa.Table, threshold: float = 0.5, max_size: int | None = None) -> pa.Array:
-    """Connected components over the edges of at least ``threshold``.
+ALWAYS, NEVER = 1e6, -1e9
 
-    A component of more than ``max_size`` records falls apart into single ones: a chain of chance links shows strangers'
-    taste to each other, which is worse than a missed link.
 
-    Returns one int64 label a record, in the order of ``records`` (``platform``, ``id``); a record without edges is alone.
-    Labels number the clusters by their first record in order of (platform, id). Edges to unknown records raise ``KeyError``.
+def cluster(
+    records: pa.Table,
+    pairs: pa.Table,
+    threshold: float,
+    max_size: int,
+    always: Sequence[tuple[str, str, str, str]] = (),
+    never: Sequence[tuple[str, str, str, str]] = (),
+) -> pa.Array:
+    """Best links first, as greedy additive edge contraction (Keuper et al. 2015) does.
+
+    The two clusters with the strongest link are joined, and their links to every other cluster add up, until no link is
+    left above zero; of equally strong links the one whose clusters have the smallest records comes first. A link is the
+    sum of the match weights of all pairs across, each less the ``threshold``'s bits; a pair that was never compared
+    counts as FLOOR. So a third record joins two that agree with it taken together, not because it agrees with one of
+    them. A link brings no two records of one platform together where they are ``alone``, and makes no cluster larger
+    than ``max_size``: both bow to ``always`` alone.
+
+    Args:
+        records: ``platform``, ``id`` (string) and ``alone`` (bool), one row a record.
+        pairs: ``platform_l, id_l, platform_r, id_r`` and ``match_weight`` (bits), each pair once, in any direction.
+        threshold: probability above which a pair counts as a link.
+        always, never: pairs (platform, id, platform, id) that people have decided; records that are gone are passed over.
+
+    Returns one int64 label a record, in the order of ``records``. Labels number the clusters by their first record in
+    order of (platform, id).
+
+    Raises:
+        KeyError: ``pairs`` name a record that is not among ``records``.
+        ValueError: ``pairs`` name two records twice.
     """
     keys = pd.MultiIndex.from_arrays([records["platform"].to_pandas(), records["id"].to_pandas()])
-    strong = edges.to_pandas()
-    strong = strong[strong["score"] >= threshold]
     left, right = (
-        keys.get_indexer(pd.MultiIndex.from_arrays([strong[f"platform_{side}"], strong[f"id_{side}"]]))
-        for side in ("l", "r")
+        keys.get_indexer(pd.MultiIndex.from_arrays([pairs[f"platform_{s}"].to_pandas(), pairs[f"id_{s}"].to_pandas()]))
+        for s in ("l", "r")
     )
     if (left < 0).any() or (right < 0).any():
-        raise KeyError("edges name records that are not among the records to cluster")
-    graph = coo_matrix((np.ones(len(strong), dtype=np.int8), (left, right)), shape=(len(keys), len(keys)))
-    _, labels = connected_components(graph, directed=False)
-    if max_size is not None:
-        oversized = np.bincount(labels, minlength=1)[labels] > max_size
-        labels = np.where(oversized, labels.max(initial=0) + 1 + np.arange(len(labels)), labels)
-    order = keys.argsort()
-    ranked = pd.factorize(labels[order])[0]
+        raise KeyError("pairs name records that are not among the records to cluster")
+    if twice := int(pd.Index(np.minimum(left, right) * len(keys) + np.maximum(left, right)).duplicated().sum()):
+        raise ValueError(f"two records make one pair, and its weight counts once. Received: {twice} pairs again")
+    weight = pairs["match_weight"].to_numpy().astype(np.float64) - bits(threshold)
+    left, right, weight = _decided(keys, left, right, weight, always, never)
+
+    platform = pd.factorize(keys.get_level_values(0))[0]
+    lonely = np.where(records["alone"].to_numpy(zero_copy_only=False), platform, -1)
+    rank = np.empty(len(keys), dtype=np.int64)
+    rank[keys.argsort()] = np.arange(len(keys))
+
+    linked = weight > 0
+    labels = _components(len(keys), left[linked], right[linked])
+    inside = labels[left] == labels[right]
+    doubtful = _doubtful(labels, left[inside], right[inside], weight[inside], lonely, max_size)
+    within = inside & doubtful[labels[left]]
+    clusters = labels.copy()
+    for members, links in _by_component(labels, doubtful, left[within], right[within], weight[within]):
+        clusters[members] = _contract(members, links, lonely, rank, max_size) + len(keys)
     numbered = np.empty(len(keys), dtype=np.int64)
-    numbered[order] = ranked
+    order = np.argsort(rank)
+    numbered[order] = pd.factorize(clusters[order])[0]
     return pa.array(numbered, pa.int64())
 
 
-def stable_ids(records: pa.Table, labels: pa.Array, previous: pa.Table | None, prefix: str) -> pa.Table:
-    """Give each cluster an id that outlives changes of the cluster.
+Indices = npt.NDArray[np.int64]
+Weights = npt.NDArray[np.float64]
 
-    The rule: an id of the night before goes to the cluster that holds most of its records now (tie: the cluster with the
-    smallest record); a cluster that is owed several ids takes the one it has most records of (tie: the smallest id).
-    A cluster owed none gets a new id: ``prefix`` and a hash of its smallest record, so that ids do not depend on
-    the order of the records or on how many there are.
 
-    Args:
-        records: ``platform``, ``id`` (string), one row a record.
-        labels: int64 cluster label of each record, from :func:`cluster`.
-        previous: ``platform``, ``id``, ``cluster_id`` of the night before, or None.
-        prefix: what new ids start with.
-
-    Returns:
-        ``platform``, ``id``, ``cluster_id``, sorted by platform and id.
-    """
-    frame = pd.DataFrame(
-        {"platform": records["platform"].to_pandas(), "id": records["id"].to_pandas(), "label": labels.to_pandas()}
-    ).sort_values(["platform", "id"], ignore_index=True)
-    smallest = frame.drop_duplicates("label").set_index("label")
-    claims = _claims(frame, previous) if previous is not None and previous.num_rows else pd.Series(dtype="object")
-    taken = set(previous["cluster_id"].to_pylist()) if previous is not None else set()
-
-    new = smallest[~smallest.index.isin(claims.index)]
-    seeds = new["platform"] + ":" + new["id"]
-    fresh = _hashed_ids(seeds, prefix)
-    # the id that a smallest record would give may still belong to the cluster it left
-    attempt = 1
-    while (clash := fresh.isin(taken)).any():
-        attempt += 1
-        fresh[clash] = _hashed_ids(seeds[clash] + f"#{attempt}", prefix)
-    ids = pd.concat([claims, fresh])
-    if not ids.is_unique:
-        raise ValueError(f"{int(ids.duplicated().sum())} clusters were given an id that another one has")
-    return pa.table(
-        {
-            "platform": pa.array(frame["platform"], pa.string()),
-            "id": pa.array(frame["id"], pa.string()),
-            "cluster_id": pa.array(frame["label"].map(ids), pa.string()),
-        }
+def _decided(
+    keys: pd.MultiIndex,
+    left: Indices,
+    right: Indices,
+    weight: Weights,
+    always: Sequence[tuple[str, str, str, str]],
+    never: Sequence[tuple[str, str, str, str]],
+) -> tuple[Indices, Indices, Weights]:
+    """The pairs with what people decided about them in the place of what was computed."""
+    decided = [(pair, ALWAYS) for pair in always] + [(pair, NEVER) for pair in never]
+    if not decided:
+        return left, right, weight
+    ends = np.array(
+        [keys.get_indexer(pd.MultiIndex.from_tuples([pair[:2], pair[2:]])) for pair, _ in decided], dtype=np.int64
+    )
+    known = ends.min(axis=1) >= 0
+    ends, values = np.sort(ends[known], axis=1), np.array([value for _, value in decided])[known]
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    keep = ~np.isin(low * len(keys) + high, ends[:, 0] * len(keys) + ends[:, 1])
+    return (
+        np.concatenate([low[keep], ends[:, 0]]),
+        np.concatenate([high[keep], ends[:, 1]]),
+        np.concatenate([weight[keep], values]),
     )
 
 
-def _claims(frame: pd.DataFrame, previous: pa.Table) -> "pd.Series[str]":
-    """Former ids by cluster label, each id at one cluster and each cluster with one id at the most."""
-    overlap = (
-        frame.reset_index(names="order")
-        .merge(previous.to_pandas(), on=["platform", "id"])
-        .groupby(["label", "cluster_id"], as_index=False)
-        .agg(records=("id", "size"), first=("order", "min"))
-    )
-    by_id = overlap.sort_values(["records", "first"], ascending=[False, True]).drop_duplicates("cluster_id")
-    by_label = by_id.sort_values(["records", "cluster_id"], ascending=[False, True]).drop_duplicates("label")
-    return by_label.set_index("label")["cluster_id"]
+def _components(count: int, left: Indices, right: Indices) -> Indices:
+    graph = coo_matrix((np.ones(len(left), dtype=np.int8), (left, right)), shape=(count, count))
+    labels: Indices = connected_components(graph, directed=False)[1].astype(np.int64)
+    return labels
 
 
-def _hashed_ids(seeds: "pd.Series[str]", prefix: str) -> "pd.Series[str]":
-    if seeds.empty:  # a night without a new cluster
-        return seeds.astype("object")
-    halves = [
-        pd.util.hash_pandas_object(seeds, index=False, hash_key=key) for key in ("crossrec-ident-1", "crossrec-ident-2")
-    ]
-    hexed = [half.map("{:016x}".format) for half in halves]
-    return (prefix + hexed[0] + hexed[1].str[:8]).set_axis(seeds.index)
+def _doubtful(
+    labels: Indices, left: Indices, right: Indices, weight: Weights, lonely: Indices, max_size: int
+) -> npt.NDArray[np.bool_]:
+    """By component: whether some pair in it is not linked, or it breaks a rule. All others are clusters as they are."""
+    sizes = np.bincount(labels)
+    links = np.bincount(labels[left[weight > 0]], minlength=len(sizes))
+    against = np.bincount(labels[left[weight <= 0]], minlength=len(sizes))
+    seats = pd.DataFrame({"label": labels, "platform": lonely})[lonely >= 0]
+    crowded = np.zeros(len(sizes), dtype=bool)
+    crowded[seats.loc[seats.duplicated(), "label"]] = True
+    result: npt.NDArray[np.bool_] = (links < sizes * (sizes - 1) // 2) | (against > 0) | crowded | (sizes > max_size)
+    return result
+
+
+def _by_component(
+    labels: Indices, doubtful: npt.NDArray[np.bool_], left: Indices, right: Indices, weight: Weights
+) -> Iterable[tuple[Indices, list[tuple[int, int, float]]]]:
+    """Each doubtful component: its records, and its pairs."""
+    members = np.flatnonzero(doubtful[labels])
+    members = members[np.argsort(labels[members], kind="stable")]
+    pairs = np.argsort(labels[left], kind="stable")
+    left, right, weight = left[pairs], right[pairs], weight[pairs]
+    for label in np.flatnonzero(doubtful):
+        first, last = np.searchsorted(labels[members], [label, label + 1])
+        begin, end = np.searchsorted(labels[left], [label, label + 1])
+        yield (
+            members[first:last],
+            list(zip(left[begin:end].tolist(), right[begin:end].tolist(), weight[begin:end].tolist(), strict=True)),
+        )
+
+
+def _contract(
+    members: Indices, links: list[tuple[int, int, float]], lonely: Indices, rank: Indices, max_size: int
+) -> Indices:
+    """Greedy additive edge contraction of one component; returns each member's cluster, named by one of its records."""
+    clusters = {record: [record] for record in members.tolist()}
+    # what compared pairs give above what they would count without having been compared; such sums simply add up
+    above: dict[int, dict[int, float]] = {record: {} for record in clusters}
+    for one, two, weight in links:
+        above[one][two] = above[two][one] = above[one].get(two, 0.0) + weight - FLOOR
+
+    def link(a: int, b: int) -> float:
+        return above[a][b] + FLOOR * len(clusters[a]) * len(clusters[b])
+
+    def entry(a: int, b: int) -> tuple[float, int, int, int, int]:
+        a, b = (a, b) if rank[a] < rank[b] else (b, a)  # so a cluster bears the name of its smallest record
+        return -link(a, b), int(rank[a]), int(rank[b]), a, b
+
+    queue = [entry(one, two) for one in above for two in above[one] if rank[one] < rank[two]]
+    heapq.heapify(queue)
+    while queue and queue[0][0] < 0:
+        negative, _, _, a, b = heapq.heappop(queue)
+        if b not in above.get(a, {}) or link(a, b) != -negative:
+            continue  # one of them has been joined to others since
+        if link(a, b) < ALWAYS / 2 and not _may_join(clusters[a], clusters[b], lonely, max_size):
+            continue
+        clusters[a] += clusters.pop(b)
+        for other, sum_ in above.pop(b).items():
+            del above[other][b]
+            if other != a:
+                above[a][other] = above[other][a] = above[a].get(other, 0.0) + sum_
+        for other in above[a]:
+            heapq.heappush(queue, entry(a, other))
+    named = {record: name for name, together in clusters.items() for record in together}
+    return np.array([named[record] for record in members.tolist()], dtype=np.int64)
+
+
+def _may_join(one: list[int], two: list[int], lonely: Indices, max_size: int) -> bool:
+    platforms = set(lonely[one].tolist()) - {-1}
+    return len(one) + len(two) <= max_size and platforms.isdisjoint(lonely[two].tolist())

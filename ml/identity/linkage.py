@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -29,12 +30,37 @@ PAIR_KEYS = ("platform_l", "id_l", "platform_r", "id_r")
 
 
 @dataclass(frozen=True)
+class Shared:
+    """Comparisons in which others agree too, and in all of them at once: a family in its address and its name.
+
+    Where nothing else is known, they make a pair the same with ``precision`` at most, however many agree. Without a
+    precision they tell no more than the strongest of them.
+    """
+
+    comparisons: "Sequence[str | Shared]"
+    precision: float | None = None
+
+    @property
+    def names(self) -> list[str]:
+        return [name for part in self.comparisons for name in ([part] if isinstance(part, str) else part.names)]
+
+    def sql(self, prior: float) -> str:
+        """SQL over columns of evidence: the bits in favour that count; ``prior`` is a probability."""
+        parts = [f"greatest({part}, 0)" if isinstance(part, str) else part.sql(prior) for part in self.comparisons]
+        if self.precision is None:
+            return f"greatest({', '.join(parts)})"
+        return f"least({' + '.join(parts)}, {bits(self.precision) - bits(prior)})"
+
+
+@dataclass(frozen=True)
 class LinkageSpec:
     """What records of one kind are compared by.
 
     ``certain`` maps a column to the share of pairs that are the same where nothing but this column is known, and it is equal.
     ``blocks`` are SQL expressions over a record's columns: pairs that are equal in one of them are compared.
     ``anchors`` are those under which pairs are nearly always the same, and which find ``anchor_recall`` of all that are.
+    ``shared`` says how much comparisons that are not independent may tell together; what they tell beyond is taken off
+    again in the evidence ``shared_excess``.
     """
 
     name: str
@@ -44,6 +70,8 @@ class LinkageSpec:
     anchors: Sequence[str]
     anchor_recall: float
     term_frequencies: Sequence[str]
+    shared: "Shared | None" = None
+    shared_excess: str = ""
 
     @property
     def compared(self) -> list[str]:
@@ -75,11 +103,12 @@ def bits(probability: float) -> float:
 @contextmanager
 def _database(records: pa.Table, threads: int, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(config={"threads": threads, "memory_limit": memory_limit}) as connection:
+        key = pc.binary_join_element_wise(records["platform"], records["id"], "\0")
+        if not pc.all(pc.less(key[:-1], key[1:])).as_py() and records.num_rows > 1:
+            records = records.take(pc.sort_indices(records, [("platform", "ascending"), ("id", "ascending")]))
+        records = records.append_column("uid", pa.array(np.arange(records.num_rows)))
         connection.register("arrow_records", records)
-        connection.execute(
-            "create table records as select * exclude n, cast(n - 1 as bigint) as uid from"
-            " (select *, row_number() over (order by platform, id) as n from arrow_records)"
-        )
+        connection.execute("create table records as from arrow_records")
         yield connection
 
 
@@ -115,14 +144,26 @@ def train(records: pa.Table, spec: LinkageSpec, seed: int, memory_limit: str = "
     return LinkageModel(settings, frequencies)
 
 
+def declared(records: pa.Table, spec: LinkageSpec) -> LinkageModel:
+    """The model as ``spec`` declares it, with nothing learned but how rare a match is."""
+    with _database(records, 1, "1GB") as connection:
+        matches, count = _anchored_pairs(connection, spec.anchors), records.num_rows
+        prior = max(matches / spec.anchor_recall, 1.0) / max(count * (count - 1) / 2, 1.0)
+        linker = _linker(connection, _settings(connection, spec, min(prior, 0.5)), "records")
+        return LinkageModel(_with_certainty(linker.misc.save_model_to_json(), spec), {})
+
+
 def _settings(connection: duckdb.DuckDBPyConnection, spec: LinkageSpec, prior: float) -> Any:
     from splink import SettingsCreator
 
     columns = [name for (name, *_) in connection.execute("describe records").fetchall()]
+    # a certain column says the same whatever is learned, and its first value may come on a night after the training
     empty = [
         name
         for name in spec.compared
-        if name in columns and not _scalar(connection, f"select count({name}) from records")
+        if name in columns
+        and name not in spec.certain
+        and not _scalar(connection, f"select count({name}) from records")
     ]
     return SettingsCreator(
         link_type="dedupe_only",
@@ -191,7 +232,7 @@ def score(
     if changed is not None:
         records = records.append_column("changed", changed)
     with _database(records, threads, memory_limit) as connection:
-        _write_keys(connection, spec.blocks)
+        _write_keys(connection, spec.blocks, changed is not None)
         connection.execute(f"create table pairs as {_pairs_sql(all_pairs=changed is None)}")
         return _scored(connection, spec, model)
 
@@ -205,14 +246,23 @@ def score_pair(records: pa.Table, spec: LinkageSpec, model: LinkageModel) -> pa.
         return _scored(connection, spec, model, floor=None)
 
 
-def _write_keys(connection: duckdb.DuckDBPyConnection, blocks: Sequence[str]) -> None:
-    """Each record's block keys as 64-bit hashes: a rare collision costs one needless comparison."""
-    has_changed = connection.execute("select count(*) from (describe records) where column_name = 'changed'").fetchall()
-    changed = "changed" if has_changed != [(0,)] else "true"
+def _write_keys(connection: duckdb.DuckDBPyConnection, blocks: Sequence[str], changed: bool = False) -> None:
+    """Each record's block keys as 64-bit hashes: a rare collision costs one needless comparison.
+
+    With ``changed``, only the keys of records that have changed, and all records that have them.
+    """
+    keys = [(f"hash({number}, {block})", f"{block} is not null") for number, block in enumerate(blocks)]
+    wanted = ""
+    if changed:
+        each = ", ".join(f"case when {known} then {key} end" for key, known in keys)
+        connection.execute(
+            f"create or replace table wanted as select distinct unnest([{each}]) as key from records where changed"
+        )
+        wanted = "{} in (from wanted)"  # which has no key of nothing
     branches = " union all ".join(
-        f"select uid, platform, alone, {changed} as changed, hash({number}, {block}) as key from records"
-        f" where {block} is not null"
-        for number, block in enumerate(blocks)
+        f"select uid, platform, alone, {'changed' if changed else 'true'} as changed, {key} as key from records"
+        f" where {wanted.format(key) or known}"
+        for key, known in keys
     )
     connection.execute(
         f"create or replace table keys as from ({branches})"
@@ -237,38 +287,49 @@ def _scored(
     for column, table in model.frequencies.items():
         rarest = pc.min(table["frequency"]).as_py()
         connection.register(f"frequency_of_{column}", table)
-        joins.append(f"left join frequency_of_{column} on records.{column} = frequency_of_{column}.value")
+        joins.append(f"left join frequency_of_{column} on paired.{column} = frequency_of_{column}.value")
         # a term that training never saw is as rare as the rarest it saw
         columns.append(
             f"case when {column} is not null then coalesce(frequency_of_{column}.frequency, {rarest or 1.0}) end"
             f" as tf_{column}"
         )
     connection.execute(
-        f"create table comparable as select {', '.join(['records.*', *columns])} from records {' '.join(joins)}"
+        "create table paired as from records"
+        " where uid in (select join_key_l from pairs union all select join_key_r from pairs)"
+    )
+    connection.execute(
+        f"create table comparable as select {', '.join(['paired.*', *columns])} from paired {' '.join(joins)}"
     )
     linker = _linker(connection, model.settings, "comparable")
     linker.table_management.register_blocked_pairs_for_predict(linker._db_api.register("pairs"))
     predicted = linker.inference.predict(threshold_match_weight=floor, warning_mode="never")
     trained = {comparison["output_column_name"] for comparison in model.settings["comparisons"]}
-    evidence = [
-        (
-            f"round(mw_{name}{f' + mw_tf_adj_{name}' if name in model.frequencies else ''}, 4)"
-            if name in trained
-            else "0.0"
-        )
-        + f" as {name}"
+    evidence = {
+        name: f"mw_{name}{f' + mw_tf_adj_{name}' if name in model.frequencies else ''}" if name in trained else "0e0"
         for name in spec.compared
-    ]
+    }
+    excess = "0e0"
+    if spec.shared:
+        in_favour = " + ".join(f"greatest({name}, 0)" for name in spec.shared.names)
+        excess = f"{in_favour} - {spec.shared.sql(model.prior)}"
     return connection.execute(
         f"""
+        with compared as (
+            select uid_l, uid_r, match_weight, {", ".join(f"{value} as {name}" for name, value in evidence.items())}
+            from {predicted.physical_name}
+        ),
+        bounded as (
+            select *, {excess} as excess from compared
+        )
         select
             l.platform as platform_l, l.id as id_l, r.platform as platform_r, r.id as id_r,
-            round(match_weight, 4) as match_weight,
-            round(match_probability, 9) as score,
-            {", ".join(evidence)}
-        from {predicted.physical_name} as predicted
-        inner join records as l on predicted.uid_l = l.uid
-        inner join records as r on predicted.uid_r = r.uid
+            round(match_weight - excess, 4) as match_weight,
+            round(1 / (1 + pow(2, excess - match_weight)), 9) as score,
+            {", ".join(f"round(bounded.{name}{' - excess' if name == spec.shared_excess else ''}, 4) as {name}" for name in evidence)}
+        from bounded
+        inner join paired as l on bounded.uid_l = l.uid
+        inner join paired as r on bounded.uid_r = r.uid
+        {"" if floor is None else f"where match_weight - excess >= {floor}"}
         order by all
         """
     ).to_arrow_table()

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ml.identity.linkage import LinkageSpec
+from ml.identity.linkage import LinkageSpec, Shared
 
 if TYPE_CHECKING:
     from splink.internals.comparison_creator import ComparisonCreator
@@ -39,9 +40,9 @@ def person_comparisons() -> "list[ComparisonCreator]":
         )
 
     def swapped(column: str, other: str) -> "ComparisonLevelCreator":
-        return levels.CustomLevel(f"{column}_l = {other}_r", f"{column} is the other's {other}").configure(
-            m_probability=0.02
-        )
+        return levels.CustomLevel(
+            f"jaro_winkler_similarity({column}_l, {other}_r) >= 0.9", f"{column} is the other's {other}"
+        ).configure(m_probability=0.02)
 
     def digits(column: str) -> "ComparisonCreator":
         return CustomComparison(
@@ -68,7 +69,8 @@ def person_comparisons() -> "list[ComparisonCreator]":
 
     # who shares a home, a phone and a surname, but neither given name nor birthday, is another one of the family
     another = (
-        "jaro_winkler_similarity(given_name_l, given_name_r) < 0.75 and given_name_l <> surname_r"
+        "jaro_winkler_similarity(given_name_l, given_name_r) < 0.75"
+        " and jaro_winkler_similarity(given_name_l, surname_r) < 0.9"
         " and damerau_levenshtein(birth_date_l, birth_date_r) > 2"
     )
     household = CustomComparison(
@@ -79,14 +81,22 @@ def person_comparisons() -> "list[ComparisonCreator]":
             fixed(levels.ElseLevel(), 1.0, 1.0),
         ],
     )
+
+    def alike(cosine: float) -> "ComparisonLevelCreator":
+        # Splink's own level wants arrays of a fixed length
+        return levels.CustomLevel(
+            f"list_cosine_similarity({INTERESTS}_l, {INTERESTS}_r) >= {cosine}", f"cosine >= {cosine}"
+        )
+
     interests = CustomComparison(
         output_column_name=INTERESTS,
         comparison_levels=[
             levels.NullLevel(INTERESTS),
-            levels.CosineSimilarityLevel(INTERESTS, 0.8).configure(m_probability=0.3),
-            levels.CosineSimilarityLevel(INTERESTS, 0.5).configure(m_probability=0.3),
-            levels.CosineSimilarityLevel(INTERESTS, 0.2).configure(m_probability=0.25),
-            levels.ElseLevel().configure(m_probability=0.15),
+            alike(0.9).configure(m_probability=0.2),
+            alike(0.8).configure(m_probability=0.25),
+            alike(0.5).configure(m_probability=0.3),
+            alike(0.2).configure(m_probability=0.15),
+            levels.ElseLevel().configure(m_probability=0.1),
         ],
     )
     return [
@@ -110,6 +120,11 @@ def person_comparisons() -> "list[ComparisonCreator]":
     ]
 
 
+# a suburb mostly has one postcode; who has surname and address in common is one person or a family, not yet told apart
+PLACE = Shared(["suburb", "postcode", "state"])
+HOME = Shared(["surname", "street", PLACE], 0.8)
+HOUSEHOLD = Shared([HOME, "phone_token", "device_token"], 0.97)
+
 PEOPLE = LinkageSpec(
     name="people",
     comparisons=person_comparisons,
@@ -117,9 +132,11 @@ PEOPLE = LinkageSpec(
     certain={"email_token": 0.999, "phone_token": 0.97, "device_token": 0.9, "loyalty_token": 0.999},
     blocks=[
         *TOKENS,
-        "birth_date",
-        "given_name || '|' || surname",
-        # given name and surname in the wrong fields meet those in the right ones
+        # a birth date alone gives most of the pairs of a million accounts, and nearly all of them strangers
+        "birth_date || '|' || left(given_name, 1)",
+        "birth_date || '|' || left(surname, 1)",
+        "birth_date || '|' || left(postcode, 2)",
+        # the right way round or the wrong one
         "least(given_name, surname) || '|' || greatest(given_name, surname)",
         "street",
         "surname || '|' || postcode",
@@ -128,11 +145,7 @@ PEOPLE = LinkageSpec(
         "given_name || '|' || suburb",
         "left(street, 4) || '|' || postcode",
         "left(street, 4) || '|' || suburb",
-        "left(birth_date, 6) || '|' || left(surname, 3)",
         "left(birth_date, 4) || right(birth_date, 2) || '|' || left(given_name, 3)",
-        "right(birth_date, 4) || '|' || left(surname, 3)",
-        "right(birth_date, 6) || '|' || left(given_name, 2)",
-        "left(birth_date, 6) || '|' || postcode",
     ],
     anchors=[
         "birth_date || '|' || surname",
@@ -141,6 +154,8 @@ PEOPLE = LinkageSpec(
     ],
     anchor_recall=0.85,
     term_frequencies=["given_name", "surname", "birth_date", "suburb", "postcode"],
+    shared=HOUSEHOLD,
+    shared_excess="household",
 )
 
 
@@ -181,8 +196,8 @@ def person_records(
                 select
                     * exclude full_name
                     replace (
-                        coalesce(given_name, regexp_extract(trim(full_name), '^(.*\S)\s+\S+$', 1)) as given_name,
-                        coalesce(surname, regexp_extract(trim(full_name), '(\S+)$', 1)) as surname
+                        coalesce(nullif(trim(given_name), ''), regexp_extract(trim(full_name), '^(.*\S)\s+\S+$', 1)) as given_name,
+                        coalesce(nullif(trim(surname), ''), regexp_extract(trim(full_name), '(\S+)$', 1)) as surname
                     )
                 from vault
             ),
@@ -198,38 +213,49 @@ def person_records(
                     replace({_letters("postcode")}, ' ', '') as postcode,
                     {_letters("state")} as state
                 from named
+            ),
+            compared as (
+                select
+                    platform,
+                    id,
+                    list_contains($alone, platform) as alone,
+                    {tokens},
+                    {", ".join(f"nullif({column}, '') as {column}" for column in VAULT)},
+                    cast(interests.interests as float[]) as interests
+                from accounts
+                left join level using (platform, id)
+                left join interests using (platform, id)
             )
             select
-                platform,
-                id,
-                list_contains($alone, platform) as alone,
-                {tokens},
-                {", ".join(f"nullif({column}, '') as {column}" for column in VAULT)},
-                cast(interests.interests as float[]) as interests,
+                *,
                 md5(concat_ws('|', alone, {", ".join(f"coalesce({c}, '~')" for c in (*TOKENS, *VAULT))},
                     cast(interests as varchar))) as fingerprint
-            from accounts
-            left join level using (platform, id)
-            left join interests using (platform, id)
+            from compared
             order by platform, id
             """,
             {"alone": sorted(one_account_platforms)},
         ).to_arrow_table()
 
 
+def overshared_tokens(accounts: pa.Table, max_accounts: int) -> int:
+    """How many tokens more than ``max_accounts`` accounts share, and so link nobody; ``accounts`` has TOKENS."""
+    counts = [accounts.filter(pc.field(token) != "")[token].value_counts().field("counts") for token in TOKENS]
+    return sum(pc.sum(pc.greater(count, max_accounts)).as_py() or 0 for count in counts)
+
+
 def _letters(column: str) -> str:
     """SQL of a text with lower-case letters, digits and single spaces, without accents; a single Latin letter is null."""
-    text = (
-        rf"trim(regexp_replace(lower(strip_accents(nfc_normalize({column}))), '[^\p{{L}}\p{{M}}\p{{N}}]+', ' ', 'g'))"
-    )
+    # in other scripts the marks are vowels, or other letters
+    accented = rf"regexp_full_match({column}, '[\p{{Latin}}\p{{Greek}}\p{{Cyrillic}}\p{{Common}}\p{{Inherited}}]*')"
+    plain = f"case when {accented} then strip_accents(nfc_normalize({column})) else nfc_normalize({column}) end"
+    text = rf"trim(regexp_replace(lower({plain}), '[^\p{{L}}\p{{M}}\p{{N}}]+', ' ', 'g'))"
     return rf"case when not regexp_full_match({text}, '[a-z]?') then {text} end"
 
 
 def _date(column: str) -> str:
     """SQL of a date as YYYYMMDD from ISO order or day first; null where there are not eight digits or all are equal."""
-    digits = rf"regexp_replace({column}, '[^0-9]', '', 'g')"
-    day_first = rf"right({digits}, 4) || substr({digits}, 3, 2) || left({digits}, 2)"
-    return (
-        rf"case when length({digits}) <> 8 or {digits} in ('00000000', '99999999') then null"
-        rf" when regexp_matches({column}, '^\s*[0-9]{{1,2}}[^0-9]') then {day_first} else {digits} end"
-    )
+    year, part, time = "([0-9]{4})", "([0-9]{1,2})", "([^0-9].*)?$"
+    iso = rf"regexp_replace({column}, '^\s*{year}[^0-9]+{part}[^0-9]+{part}{time}', '\1-0\2-0\3')"
+    either = rf"regexp_replace({iso}, '^\s*{part}[^0-9]+{part}[^0-9]+{year}{time}', '\3-0\2-0\1')"
+    digits = rf"regexp_replace(regexp_replace({either}, '-0([0-9]{{2}})', '-\1', 'g'), '[^0-9]', '', 'g')"
+    return f"case when length({digits}) = 8 and replace({digits}, left({digits}, 1), '') <> '' then {digits} end"

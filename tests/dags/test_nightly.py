@@ -17,10 +17,10 @@ ORDER = [
     ("extract", "check_sources"),
     ("check_sources", "prepare"),
     ("prepare", "check_reconciliation"),
-    ("check_reconciliation", "link_people"),
     ("check_reconciliation", "link_products"),
-    ("link_people", "build_marts"),
-    ("link_products", "build_marts"),
+    ("link_products", "link_people"),
+    ("link_people", "check_identity"),
+    ("check_identity", "build_marts"),
     ("build_marts", "check_training_data"),
     ("check_training_data", "train"),
     ("train", "evaluate"),
@@ -31,7 +31,7 @@ ORDER = [
     ("publish", "write_back"),
     ("write_back", "report"),
 ]
-GATES = ["check_sources", "check_reconciliation", "check_training_data", "check_recommendations"]
+GATES = ["check_sources", "check_reconciliation", "check_identity", "check_training_data", "check_recommendations"]
 
 
 def upstream(dag: Any, task_id: str) -> set[str]:
@@ -98,7 +98,15 @@ def test_nobody_reads_the_warehouse_while_it_is_written(nightly: Any) -> None:
     """Readers need no pool as long as each comes before or after every writer."""
     order = {task_id: upstream(nightly, task_id) for task_id in nightly.task_ids}
     readers = {
-        *("check_reconciliation", "link_people", "link_products", "check_training_data", "train", "evaluate"),
+        *(
+            "check_reconciliation",
+            "link_people",
+            "link_products",
+            "check_identity",
+            "check_training_data",
+            "train",
+            "evaluate",
+        ),
         *("score", "assemble_lists", "check_recommendations", "report"),
     }
     for reader in readers:

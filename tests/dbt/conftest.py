@@ -37,7 +37,12 @@ LOAD = {"_unreadable": "varchar", "_row": "bigint", "_known_at": "timestamp"}
 IDENTITY = {
     "account_persons": ("platform", "account_id", "person_id"),
     "item_products": ("platform", "item_id", "product_id"),
+    "person_redirects": ("retired_person_id", "person_id"),
+    "product_redirects": ("retired_product_id", "product_id"),
+    "person_changes": ("kind", "person_id", "other_person_id", "accounts", "evidence"),
+    "product_changes": ("kind", "product_id", "other_product_id", "items", "evidence"),
 }
+NO_CHANGES = ("person_redirects", "product_redirects", "person_changes", "product_changes")
 NIGHTS = [date(2000, 12, 7) + timedelta(days) for days in range(8)]
 
 
@@ -72,6 +77,14 @@ def write_identity(settings: Settings, as_of: date, name: str, rows: Sequence[Se
     _write(pa.table(values), ", ".join(columns), folder / f"{name}.parquet")
 
 
+def write_no_changes(settings: Settings, as_of: date) -> None:
+    """A night that passed its gate, and in which nobody was merged or split."""
+    for name in NO_CHANGES:
+        write_identity(settings, as_of, name, [])
+    accepted = Path(settings.lake_uri) / f"identity/as_of={as_of}/person_accepted.json"
+    accepted.write_text('{"model_version": "1", "vault_is_open": true}')
+
+
 def _write(table: pa.Table, columns: str, path: Path) -> None:
     with closing(duckdb.connect()) as connection:
         connection.register("given", table)
@@ -96,8 +109,9 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
     for platform in platforms:
         for table in platform.tables:
             write_load(settings, platform, table.name, as_of, [])
-    for name in IDENTITY:
+    for name in ("account_persons", "item_products"):
         write_identity(settings, as_of, name, [])
+    write_no_changes(settings, as_of)
     run_dbt(settings, ["seed"], variables)
     run_dbt(settings, ["run", "--empty"], variables)
     raw, identity = f"{settings.lake_uri}/raw", f"{settings.lake_uri}/identity/as_of={as_of}"
@@ -111,7 +125,11 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
                 )
         warehouse.execute("create schema identity")
         for name in IDENTITY:
-            warehouse.execute(f"create table identity.{name} as from read_parquet('{identity}/{name}.parquet') limit 0")
+            warehouse.execute(
+                f"create table identity.{name} as"
+                f" from read_parquet('{identity}/{name}.parquet', hive_partitioning = true) limit 0"
+            )
+        warehouse.execute("create table identity.person_accepted (as_of date)")
     return EmptyWarehouse(settings, variables)
 
 
@@ -156,6 +174,7 @@ class SmallLake:
                     write_load(self.settings, platform, table.name, night, rows)
             write_identity(self.settings, night, "account_persons", [*_persons()])
             write_identity(self.settings, night, "item_products", [*_products()])
+            write_no_changes(self.settings, night)
             since = until
 
 

@@ -37,7 +37,10 @@ SHARED = "as_of in (select as_of from marts.snapshots)"
         *(f"from staging.stg_{platform}__events" for platform in ("forum", "shop", "stream")),
         *(f"from intermediate.int_{name}" for name in ("accounts", "items", "events", "quality__row_counts")),
         *(f"from marts.{mart} where {SHARED}" for mart in INCREMENTAL),
-        *(f"from marts.{mart}" for mart in ("baseline_lists", "popular_lists", "evaluation_relevant")),
+        *(
+            f"from marts.{mart}"
+            for mart in ("baseline_lists", "popular_lists", "evaluation_relevant", "person_products")
+        ),
     ],
 )
 def test_nights_one_by_one_and_one_backfill_give_the_same_tables(query, nightly, backfilled) -> None:

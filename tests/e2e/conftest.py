@@ -19,6 +19,7 @@ import pytest
 
 from dags.steps.night import Night
 from infra.settings import PROJECT_ROOT, Settings
+from tests.e2e.identifiers import Identifiers
 
 FIRST, SECOND, THIRD = date(1998, 3, 15), date(1998, 3, 16), date(1998, 3, 17)
 LISTS = "select * from crossrec_recommendations order by account_id, rank"
@@ -86,11 +87,14 @@ def two_nights(tmp_path_factory: pytest.TempPathFactory) -> TwoNights:
     return nights
 
 
-@pytest.fixture
-def home(two_nights: TwoNights, tmp_path: Path) -> Iterator[Path]:
-    """A copy of the home after both nights, to be broken."""
-    copy = tmp_path / "home"
-    shutil.copytree(two_nights.home, copy, symlinks=True)
+@pytest.fixture(scope="session")
+def identifiers(two_nights: TwoNights) -> Identifiers:
+    return Identifiers(two_nights.home / "demo")
+
+
+def copied(home: Path, copy: Path) -> Path:
+    """``home`` once more, to be changed."""
+    shutil.copytree(home, copy, symlinks=True)
     with closing(sqlite3.connect(copy / "mlflow" / "mlflow.db")) as mlflow, mlflow:  # it records absolute paths
         for table, column in mlflow.execute(
             "select m.name, c.name from sqlite_master as m, pragma_table_info(m.name) as c"
@@ -98,8 +102,15 @@ def home(two_nights: TwoNights, tmp_path: Path) -> Iterator[Path]:
         ).fetchall():
             mlflow.execute(
                 f'update "{table}" set "{column}" = replace("{column}", ?, ?) where instr("{column}", ?)',
-                (str(two_nights.home), str(copy), str(two_nights.home)),
+                (str(home), str(copy), str(home)),
             )
+    return copy
+
+
+@pytest.fixture
+def home(two_nights: TwoNights, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the home after both nights, to be broken."""
+    copy = copied(two_nights.home, tmp_path / "home")
     yield copy
     shutil.rmtree(copy, ignore_errors=True)
 

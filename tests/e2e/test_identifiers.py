@@ -1,75 +1,17 @@
 """Who the accounts are in real life stays in the platforms and the vault: nothing else a night leaves says it."""
 
 import json
-import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from itertools import pairwise
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from tests.e2e.conftest import TwoNights
+from tests.e2e.identifiers import Identifiers
 
-EMAIL = re.compile(r"[a-z0-9._%+'-]+@[a-z0-9.-]+")
-PHONE = re.compile(r"(?<![\w.-])\+?[0-9][0-9 ()-]{6,}[0-9](?![\w.-])")
-WORDS = re.compile(r"[a-z][a-z'-]*")
 APART = "\n|||||\n"  # no pair of words may reach from one value into the next
-
-
-class Identifiers:
-    """The e-mails, phone numbers and full names of the demo's accounts, and how to find them in a text."""
-
-    def __init__(self, demo: Path) -> None:
-        people, titles = _people(demo), _titles(demo)
-        self.emails = {email.lower() for _, email, _ in people if email}
-        self.phones = {_digits(phone) for _, _, phone in people if phone}
-        known = set(_pairs(" . ".join(titles).lower()))
-        self.names = {pair for name, _, _ in people if name for pair in [tuple(name.lower().split())] if len(pair) == 2}
-        self.names -= known  # a namesake of a film says nothing
-
-    def in_text(self, text: str) -> set[str]:
-        text = text.lower()
-        emails = self.emails & {email.strip("'") for email in EMAIL.findall(text)}
-        phones = self.phones & {_digits(phone) for phone in PHONE.findall(text)}
-        return emails | phones | {" ".join(pair) for pair in self.names & set(_pairs(text))}
-
-
-def _digits(phone: str) -> str:
-    return re.sub(r"[^0-9]", "", phone)
-
-
-def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    """Words that stand side by side, with nothing or little between them."""
-    words = [(match[0], match.start(), match.end()) for match in WORDS.finditer(text)]
-    for (first, _, end), (second, start, _) in pairwise(words):
-        if start - end <= 4:
-            yield first, second
-
-
-def _people(demo: Path) -> list[tuple[str, str, str]]:
-    with duckdb.connect(str(demo / "stream.duckdb"), read_only=True) as connection:
-        people = connection.execute("select given_name || ' ' || surname, email, phone from viewers").fetchall()
-    with closing(sqlite3.connect(demo / "shop.sqlite")) as connection:
-        people += connection.execute("select first_name || ' ' || last_name, email, phone from customers").fetchall()
-    for path in (demo / "forum" / "members").glob("*.jsonl"):
-        for line in path.read_text(errors="replace").splitlines():
-            if line.startswith("{") and line.endswith("}"):
-                member = json.loads(line)
-                people.append((member["full_name"], member["mail"], member["tel"]))
-    return people
-
-
-def _titles(demo: Path) -> list[str]:
-    with duckdb.connect(str(demo / "stream.duckdb"), read_only=True) as connection:
-        return [title for (title,) in connection.execute("select title from titles").fetchall()]
-
-
-@pytest.fixture(scope="session")
-def identifiers(two_nights: TwoNights) -> Identifiers:
-    return Identifiers(two_nights.home / "demo")
 
 
 def _texts(path: Path) -> str:
@@ -100,18 +42,21 @@ def _table(connection: duckdb.DuckDBPyConnection, table: str) -> str:
 
 
 def test_the_search_would_find_them(identifiers: Identifiers, two_nights: TwoNights) -> None:
-    """In the platforms themselves, and names in the vault."""
-    assert min(len(identifiers.emails), len(identifiers.phones), len(identifiers.names)) > 500
+    """In the platforms themselves; names, birth dates and streets in the vault."""
+    every = (identifiers.emails, identifiers.phones, identifiers.names, identifiers.born, identifiers.streets)
+    assert min(len(kind) for kind in every) > 500
     found = identifiers.in_text(_texts(two_nights.home / "demo" / "shop.sqlite"))
     assert len(found & identifiers.emails) > 300
-    vault = " ".join(_texts(path) for path in sorted((two_nights.home / "lake" / "vault").rglob("*.parquet")))
+    vault = APART.join(_texts(path) for path in sorted((two_nights.home / "lake" / "vault").rglob("*.parquet")))
     names = {word for pair in identifiers.names for word in pair}
     assert len(names & set(vault.lower().split())) > 300
-    [(email, phone, name)] = [
-        (min(identifiers.emails), min(identifiers.phones), " ".join(min(identifiers.names))),
-    ]
-    line = f"{{'mail': '{email.upper()}', 'tel': '{phone[:4]} {phone[4:]}', 'name': '{name.title()}'}}"
-    assert identifiers.in_text(line) == {email, phone, name}
+    found = identifiers.in_text(vault)
+    assert min(len(found & identifiers.born), len(found & identifiers.streets)) > 300
+    email, phone, name, born, street = (min(kind) for kind in every)
+    line = f"{{'mail': '{email.upper()}', 'tel': '{phone[:4]} {phone[4:]}', 'name': '{' '.join(name).title()}'"
+    line += f", 'born': '{born[6:]}/{born[4:6]}/{born[:4]}', 'at': '{street.title()}, {born[:4]}'}}"
+    assert identifiers.in_text(line) == {email, phone, " ".join(name), born, street}
+    assert identifiers.in_text(f"{born[:4]}-{born[4:6]}-{born[6:]}") == identifiers.in_text(f"({born})") == {born}
 
 
 @pytest.mark.parametrize("folder", ["airflow", "dbt", "lake", "logs", "mlflow"])

@@ -33,7 +33,11 @@ FAULTS = [
     ("key: [order_no]", "key: [email]", r"table 'orders': key 'email' is an identifier"),
     ("watermark: recorded_at", "watermrak: recorded_at", r"table 'orders': watermrak: Extra inputs.*'recorded_at'"),
     ("identifier: token", "identifier: tokn", r"column 'email': identifier: Input should be 'token'.*Received: 'tokn'"),
-    (", kind: email", "", r"column 'email': 'identifier: token' goes with email, phone, device, loyalty, not with 'kind: None'"),
+    (
+        ", kind: email",
+        "",
+        r"column 'email': 'identifier: token' goes with email, phone, device, loyalty, not with 'kind: None'",
+    ),
     (
         "name: recorded_at}]",
         "name: recorded_at}, {name: order_no}]",

@@ -48,6 +48,10 @@ final as (
         ---- what it is
         newest.title,
         newest.release_year,
+        newest.creator,
+        newest.gtin,
+        newest.isbn,
+        newest.imdb_id,
         categorised.categories,
         coalesce(categorised.category, 'unknown') as category,
         newest.price,

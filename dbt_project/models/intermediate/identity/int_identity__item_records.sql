@@ -7,7 +7,12 @@ final as (
         platform,
         item_id,
         title,
-        release_year
+        release_year,
+        creator,
+        gtin,
+        isbn,
+        imdb_id,
+        price
     from items
 )
 
