@@ -120,7 +120,7 @@ def _moved_share(night: Night, kind: Kind) -> float:
         return float(share)
 
 
-# a record with events moves the others of its cluster, before or after; one without moves at most itself
+# a record with events moves the others of its cluster, before or after; one without gets a history or loses one itself
 MOVED_SHARE = """
 with touched as (
     select cluster_id from moved union select other_id from moved
@@ -138,7 +138,10 @@ eventful as (
         on moved.platform = events.platform and moved.id = events.{record}_id
     inner join records on moved.platform = records.platform and moved.id = records.id
 )
-select least(1.0, count(distinct (records.platform, records.id)) / greatest($known, 1))
-from records
-where records.cluster_id in (from eventful)
+select least(1.0, count(*) / greatest($known, 1))
+from (
+    select platform, id from records where cluster_id in (from eventful)
+    union
+    select platform, id from moved
+)
 """

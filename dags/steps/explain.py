@@ -61,16 +61,17 @@ def explain(night: Night, kind_name: str, left: Record, right: Record) -> Explan
     )
     clusters = [_row(ids, record)["cluster"].to_pylist() for record in (left, right)]
     same = bool(clusters[0]) and clusters[0] == clusters[1]
+    strong = pair["match_weight"] > bits(threshold)  # of certain links the probability is too near to 1 to be compared
     decided = [o for o in decisions(night, kind.name) if o.pair == tuple(sorted((left, right)))]
     if decided:
         because = f"people decided so: {decided[0]}"
-    elif same and pair["score"] >= threshold:
+    elif same and strong:
         because = "their link is strong enough"
     elif same and kind.name == "person" and alike_pairs(two, VAULT, settings.behaviour_threshold or 1.0).num_rows:
         because = "what they like is alike, and nothing else compares them"
     elif same:
         because = f"others link them, as one {kind.name} {clusters[0][0]}"
-    elif pair["score"] < threshold:
+    elif not strong:
         because = f"{bits(threshold) - pair['match_weight']:.1f} bits are missing to a probability of {threshold:.0%}"
     elif left[0] == right[0] and two["alone"][0].as_py():
         because = f"nobody has two {kind.record}s on {left[0]}"

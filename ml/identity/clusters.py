@@ -118,11 +118,10 @@ def _doubtful(
     """By component: whether some pair in it is not linked, or it breaks a rule. All others are clusters as they are."""
     sizes = np.bincount(labels)
     links = np.bincount(labels[left[weight > 0]], minlength=len(sizes))
-    against = np.bincount(labels[left[weight <= 0]], minlength=len(sizes))
     seats = pd.DataFrame({"label": labels, "platform": lonely})[lonely >= 0]
     crowded = np.zeros(len(sizes), dtype=bool)
     crowded[seats.loc[seats.duplicated(), "label"]] = True
-    result: npt.NDArray[np.bool_] = (links < sizes * (sizes - 1) // 2) | (against > 0) | crowded | (sizes > max_size)
+    result: npt.NDArray[np.bool_] = (links < sizes * (sizes - 1) // 2) | crowded | (sizes > max_size)
     return result
 
 

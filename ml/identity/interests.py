@@ -95,10 +95,6 @@ def account_interests(events: pa.Table, vectors: pa.Table) -> pa.Table:
     taken, at = taken[at >= 0], at[at >= 0]
     accounts = taken.groupby(["platform", "id"], sort=True)
     groups, sizes = accounts.ngroup().to_numpy(), accounts.size()
-    if not len(groups):
-        return pa.table({"platform": pa.array([], pa.string()), "id": pa.array([], pa.string())}).append_column(
-            "interests", pa.array([], pa.list_(pa.float32()))
-        )
     matrix = np.array(vectors["vector"].to_pylist(), dtype=np.float64)
     weight = vectors["rarity"].to_numpy().astype(np.float64)[at]
     order = np.lexsort((at, groups))

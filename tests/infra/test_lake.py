@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from infra.duckdb_connection import duckdb_connection
 from infra.lake import ConditionFailed, Lake, LocalLake, S3Lake, open_lake
@@ -41,6 +44,23 @@ def test_what_is_not_there(any_lake: Lake) -> None:
             look("no/such/key")
     any_lake.delete("no/such/key")
     assert [*any_lake.list("no/")] == []
+
+
+def test_what_may_not_be_read_in_a_bucket_is_what_it_would_be_in_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server here: the answer of one that refuses."""
+    for name, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    lake = S3Lake("s3://bucket/lake")
+    with Stubber(lake._client) as server:
+        for operation in ("get_object", "get_object", "list_objects_v2"):
+            server.add_client_error(operation, "AccessDenied", http_status_code=403)
+        looks: list[Callable[[str], object]] = [lake.read, lake.open, lambda key: [*lake.list(key)]]
+        for look in looks:
+            with pytest.raises(PermissionError, match="s3://bucket/lake/vault/names"):
+                look("vault/names")
+        server.add_client_error("get_object", "SlowDown", http_status_code=503)
+        with pytest.raises(ClientError, match="SlowDown"):
+            lake.read("vault/names")
 
 
 def test_keys_are_listed_sorted_and_by_prefix(any_lake: Lake) -> None:

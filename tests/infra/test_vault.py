@@ -157,10 +157,11 @@ def test_of_a_key_of_several_columns_the_first_is_the_account(lake: Lake, declar
 
 
 def test_a_platform_without_anything_in_the_vault_has_no_records(lake: Lake, declare: Declare, land: Land) -> None:
-    """Nor one whose vaulted columns tell linkage nothing."""
+    """Nor one whose vaulted columns tell linkage nothing, or are not those of accounts."""
     land(NIGHT, {"customer_no": ["1"], "last_name": ["Lee"]})
     plain = CUSTOMERS.replace(", kind: surname", "").replace(", kind: birth_date", "")
     assert surnames(lake, declare("sqlite:////nowhere", plain)) == {}
+    assert surnames(lake, declare("sqlite:////nowhere", CUSTOMERS.replace("accounts", "none"))) == {}
     assert vault_records(lake, [], NIGHT).column_names == COLUMNS
 
 

@@ -219,6 +219,16 @@ def test_a_pair_that_comes_twice_is_an_error(again: Pair) -> None:
         clusters_of("p:a q:b", ("p:a", "q:b", 5), again)
 
 
+def test_of_many_ties_the_order_of_records_breaks_none() -> None:
+    """A cluster that was joined from two sides has one name, whichever side came first."""
+    weights = {"03": -4, "04": -2, "05": 0, "01": -4, "13": 4, "14": 0, "15": 2, "23": 0, "24": -2, "25": 4}
+    weights |= {"34": 6, "35": 4, "45": -2}
+    rows = [(f"p:{pair[0]}", f"p:{pair[1]}", float(weight)) for pair, weight in weights.items()]
+    names = [f"p:{number}" for number in range(6)]
+    expected = clusters_of(" ".join(names), *rows, max_size=4)
+    assert clusters_of(" ".join(names[number] for number in (4, 0, 5, 2, 3, 1)), *rows, max_size=4) == expected
+
+
 NAMES = [f"{platform}:{number}" for platform in "pqs" for number in range(3)]
 ENDS = [(a, b) for n, a in enumerate(NAMES) for b in NAMES[n + 1 :]]
 

@@ -207,6 +207,17 @@ def test_half_of_its_records_is_enough_and_less_is_not() -> None:
     assert "two" not in found.values()
 
 
+def test_of_two_retired_ids_a_part_gets_the_one_that_it_holds_more_of() -> None:
+    """Both of the two that were 'two', rather than three of the six that were 'one'; that goes to the other three."""
+    before = Identity(
+        table(dict.fromkeys("abcdefg", "new")),
+        pa.Table.from_pylist(retired(one="abcdef", two="ab"), RETIRED),
+        pa.table({}),
+    )
+    found = night(["abc", "def", "g"], before).of
+    assert [found[name] for name in "adg"] == ["two", "one", "new"]
+
+
 def test_parts_that_could_all_have_an_id_back_keep_the_common_one_too() -> None:
     """Both ids that merged are retired, for a newer one; the part with more records goes on with that."""
     before = Identity(
@@ -325,6 +336,7 @@ PAIRS = pa.Table.from_pylist(
         pair("a", "c", 9.0, 0.0),
         pair("b", "c", 11.0, 9.0),
         pair("b", "x", 30.0, 30.0),
+        pair("a", "x", 40.0, 30.0),
         pair("c", "x", -4.5, 12.0),
     ]
 )
@@ -339,7 +351,7 @@ def found_changes(
 
 
 def test_a_merge_is_told_by_the_strongest_link_between_those_who_met() -> None:
-    """Not by that with x, who is somebody else."""
+    """Not by that of a and x, who is somebody else."""
     found = night(["abc", "x"], {"a": "one", "b": "two", "c": "two", "x": "ten"})
     assert found_changes(found) == [
         {
@@ -371,8 +383,15 @@ def test_those_who_moved_together_are_one_change() -> None:
     assert change["evidence"] == "p:b ~ p:x +50.0 bits (surname +30.0, birth_date +30.0)"
 
 
+def test_a_link_between_two_who_moved_together_tells_nothing() -> None:
+    """That of a and b is stronger."""
+    [change] = found_changes(night(["abcm"], {"a": "two", "b": "two", "c": "one", "m": "one"}))
+    assert change["records"] == "p:a, p:b"
+    assert change["evidence"].startswith("p:b ~ p:c +10.0 bits")
+
+
 def test_no_link_is_said_to_be_none() -> None:
-    [change] = found_changes(night(["ax"], {"a": "one", "x": "two"}))
+    [change] = found_changes(night(["ay"], {"a": "one", "y": "two"}))
     assert change["evidence"] == "no pair links them"
 
 

@@ -68,6 +68,13 @@ def test_a_vector_for_each_product_and_how_rare_it_is(learned: pa.Table) -> None
     assert {len(vector) for vector in learned["vector"].to_pylist()} == {DIMENSIONS}
 
 
+def test_the_mean_of_all_that_was_taken_is_nothing(learned: pa.Table) -> None:
+    """So that what everybody takes brings nobody together."""
+    taken = [product for products in taste(400).values() for product in products]
+    matrix = dict(zip(learned["product_id"].to_pylist(), learned["vector"].to_pylist(), strict=True))
+    assert np.mean([matrix[product] for product in taken], axis=0) == pytest.approx(np.zeros(DIMENSIONS), abs=1e-5)
+
+
 def test_rarity_is_the_log_of_teachers_by_teachers_with_the_product() -> None:
     products = {
         f"a{number}": ["everybody's", *(f"own{number}-{n}" for n in range(FEWEST_EVENTS))] for number in range(3)
