@@ -1,1 +1,1 @@
-"""Which accounts are one person, which items are one product: records in, scored edges out, clusters out."""
+"""Which accounts are one person, which items are one product: records in, scored pairs and clusters out."""
