@@ -2,6 +2,7 @@
 
 import getpass
 from datetime import UTC, date, datetime
+from itertools import accumulate, pairwise
 from typing import Annotated, Literal
 
 import typer
@@ -50,12 +51,11 @@ def explain(first: First, second: Second, kind: Kind = "person", as_of: NightDat
     table = Table(
         "", "bits", "sum", "", title=escape(f"{first} and {second}, night of {night.as_of}"), title_justify="left"
     )
-    lowest = min(0.0, found.start, *_sums(found.start, found.steps))
-    highest = max(0.0, *_sums(found.start, found.steps))
-    scale = BAR / max(highest - lowest, 1.0)
-    total = 0.0
-    for name, weight in [("any two", found.start), *found.steps]:
-        before, total = total, total + weight
+    steps = [("any two", found.start), *found.steps]
+    sums = [0.0, *accumulate(weight for _, weight in steps)]
+    lowest = min(sums)
+    scale = BAR / max(max(sums) - lowest, 1.0)
+    for (name, weight), (before, total) in zip(steps, pairwise(sums), strict=True):
         left, right = sorted((round((before - lowest) * scale), round((total - lowest) * scale)))
         bar = Text(" " * left + "█" * max(right - left, 1), style="green" if weight > 0 else "red")
         table.add_row(name.replace("_", " "), f"{weight:+.1f}", f"{total:+.1f}", bar)
@@ -65,13 +65,6 @@ def explain(first: First, second: Second, kind: Kind = "person", as_of: NightDat
         f"{found.weight:+.1f} bits, probability {found.probability:.4f}: {verdict}, for {escape(found.because)}",
         soft_wrap=True,
     )
-
-
-def _sums(start: float, steps: list[tuple[str, float]]) -> list[float]:
-    sums = [start]
-    for _, weight in steps:
-        sums.append(sums[-1] + weight)
-    return sums
 
 
 @app.command()

@@ -24,7 +24,7 @@ def check_identity(night: Night) -> None:
     settings = night.settings
     results: list[GateResult] = []
     for kind in KINDS.values():
-        found = night.recorded(f"link_{'people' if kind.name == 'person' else 'products'}")
+        found = night.recorded(kind.step)
         changes = read_identity(night, f"{kind.name}_changes")
         accepted = digest(changes) in accepted_changes(night, kind)
         reach = _moved_share(night, kind)
@@ -32,27 +32,26 @@ def check_identity(night: Night) -> None:
         biggest = [
             f"{row['kind']} of {row[f'{kind.record}s']} ({row['evidence']})"
             for row in sorted(changes.to_pylist(), key=lambda row: -len(row[f"{kind.record}s"]))
-        ][:5]
+        ]
         if accepted:
             found = {**found, "changed_id": 0}
+        facts = frame(kind.name, found, moved, biggest)
         rules = suite(
             kind.name,
             min_precision=settings.min_link_precision,
             max_churn=settings.max_identity_churn,
             max_moves=settings.max_identity_moves,
-            moves="; ".join(biggest),
+            moves=facts["moves"][0].as_py(),
             as_of=night.as_of.isoformat(),
         )
-        results.append(
-            run_gate(f"identity_{kind.name}s", rules, frame(kind.name, found, moved, biggest), as_of=night.as_of)
-        )
+        results.append(run_gate(f"identity_{kind.name}s", rules, facts, as_of=night.as_of))
         night.record(f"gate-identity-{kind.name}", results[-1].model_dump(mode="json"))
         night.record(f"moves_{kind.name}", {"changes": changes.num_rows, "moved_share": reach, "accepted": accepted})
         night.say(f"gate identity, {kind.name}s: {results[-1].verdict}; {changes.num_rows:,} merges and splits")
     if stopped := [result for result in results if result.verdict == "stop"]:
         raise GateStopped(*stopped)
     for kind in KINDS.values():
-        found = night.recorded(f"link_{'people' if kind.name == 'person' else 'products'}")
+        found = night.recorded(kind.step)
         passed = {name: found[name] for name in ("model_version", "vault_is_open")}
         night.lake.put(accepted_key(night.as_of.isoformat(), kind), json.dumps(passed).encode())
 
@@ -111,7 +110,7 @@ def _moved_share(night: Night, kind: Kind) -> float:
     moved = read_identity(night, f"{kind.name}_moves")
     if not moved.num_rows:
         return 0.0
-    known = night.recorded(f"link_{'people' if kind.name == 'person' else 'products'}")["known_before"]
+    known = night.recorded(kind.step)["known_before"]
     current = read_identity(night, kind.ids).rename_columns(["platform", "id", "cluster_id"])
     with connect(night.settings) as warehouse:
         warehouse.register("moved", moved)

@@ -12,9 +12,8 @@ from dags.steps.night import Night
 from ml.identity.ids import waterfall
 from ml.identity.interests import alike_pairs
 from ml.identity.linkage import bits, score_pair
+from ml.identity.overrides import Record
 from ml.identity.people import VAULT
-
-Record = tuple[str, str]  # platform, id
 
 
 class UnknownRecordError(ValueError):
@@ -55,7 +54,7 @@ def explain(night: Night, kind_name: str, left: Record, right: Record) -> Explan
     )
     two = pa.concat_tables([_record(records, record, night, kind.record) for record in sorted((left, right))])
     [pair] = score_pair(two, kind.spec, model.model).to_pylist()
-    threshold = settings.person_threshold if kind.name == "person" else settings.product_threshold
+    threshold = kind.threshold(settings)
     ids = night.read_table(identity_key(night.as_of.isoformat(), kind.ids)).rename_columns(
         ["platform", "id", "cluster"]
     )

@@ -32,6 +32,7 @@ class Kind:
 
     name: str  # of a cluster: person, product
     record: str  # account, item
+    step: str  # the task that links them, and the name of what it records
     spec: LinkageSpec
 
     @property
@@ -39,9 +40,13 @@ class Kind:
         """Name of the night's table of ids in the lake."""
         return f"{self.record}_{self.name}s"
 
+    def threshold(self, settings: Settings) -> float:
+        """Probability from which two records count as the same."""
+        return settings.person_threshold if self is PERSON else settings.product_threshold
 
-PERSON = Kind("person", "account", PEOPLE)
-PRODUCT = Kind("product", "item", PRODUCTS)
+
+PERSON = Kind("person", "account", "link_people", PEOPLE)
+PRODUCT = Kind("product", "item", "link_products", PRODUCTS)
 KINDS = {kind.name: kind for kind in (PERSON, PRODUCT)}
 
 
@@ -64,20 +69,17 @@ def link_people(night: Night) -> None:
         night.say(
             f"{alike.num_rows:,} pairs of accounts are linked by what they like, where nothing else compares them"
         )
-    found = _link(
-        night, PERSON, records, model, settings.person_threshold, settings.max_cluster_size, vault_is_open, alike
-    )
-    night.record("link_people", {**found, "tokens_shared_by_too_many": shared})
+    found = _link(night, PERSON, records, model, settings.max_cluster_size, vault_is_open, alike)
+    night.record(PERSON.step, {**found, "tokens_shared_by_too_many": shared})
     night.say(f"{found['records']:,} accounts are {found['clusters']:,} persons")
 
 
 def link_products(night: Night) -> None:
     """Items that codes, title, year and maker make one product."""
-    settings = night.settings
     records = product_records(night)
     model = serving_model(night, PRODUCTS) or train_products(night)
-    found = _link(night, PRODUCT, records, model, settings.product_threshold, settings.max_product_items, True)
-    night.record("link_products", found)
+    found = _link(night, PRODUCT, records, model, night.settings.max_product_items, True)
+    night.record(PRODUCT.step, found)
     night.say(f"{found['records']:,} items are {found['clusters']:,} products")
 
 
@@ -94,18 +96,13 @@ def train_people(night: Night, promote: bool = False) -> TrainedLinkage:
         VaultError: Nothing can be learned about names without them.
     """
     people = vault_records(night.lake, night.platforms.values(), night.as_of)
-    return trained_model(
-        night,
-        PEOPLE,
-        lambda vectors: account_records(night, people, vectors),
-        product_vectors(night),
-        promote=promote,
-    )
+    vectors = product_vectors(night)
+    return trained_model(night, PEOPLE, account_records(night, people, vectors), vectors, promote=promote)
 
 
 def train_products(night: Night, promote: bool = False) -> TrainedLinkage:
     """Learn how much each agreement of two items tells."""
-    return trained_model(night, PRODUCTS, lambda _: product_records(night), VECTORS.empty_table(), promote=promote)
+    return trained_model(night, PRODUCTS, product_records(night), VECTORS.empty_table(), promote=promote)
 
 
 def vault(night: Night, model: TrainedLinkage | None) -> tuple[pa.Table, bool]:
@@ -156,7 +153,6 @@ def _link(
     kind: Kind,
     records: pa.Table,
     model: TrainedLinkage,
-    threshold: float,
     max_size: int,
     vault_is_open: bool,
     alike: pa.Table | None = None,
@@ -165,7 +161,7 @@ def _link(
 
     Pairs that are ``alike`` count as links where they have not been compared.
     """
-    before = Before.of(night, kind)
+    before, threshold = Before.of(night, kind), kind.threshold(night.settings)
     compared_pairs, compared = _pairs(night, kind, records, model, before, vault_is_open)
     pairs = _with_alike(compared_pairs, alike, threshold) if alike is not None else compared_pairs
     in_force = decisions(night, kind.name)
@@ -191,6 +187,7 @@ def _link(
             _fingerprints_key(night.as_of.isoformat(), kind), records.select(["platform", "id", "fingerprint"])
         )
 
+    known_before, changed_id = _common(current, before.ids)
     sizes = current["cluster_id"].value_counts().field("counts")
     platforms = current.group_by("cluster_id").aggregate([("platform", "count_distinct")])["platform_count_distinct"]
     linked = pairs.filter(pc.greater_equal(pairs["score"], threshold))
@@ -206,8 +203,8 @@ def _link(
         "model_version": model.version,
         "vault_is_open": vault_is_open,
         "decisions": len(in_force),
-        "known_before": _common(current, before.ids),
-        "changed_id": _common(current, before.ids, changed=True),
+        "known_before": known_before,
+        "changed_id": changed_id,
     }
 
 
@@ -223,12 +220,12 @@ def _with_alike(pairs: pa.Table, alike: pa.Table, threshold: float) -> pa.Table:
     return pa.table(zeros, names=pairs.column_names)
 
 
-def _common(current: pa.Table, before: pa.Table | None, changed: bool = False) -> int:
-    """Records of both nights; with ``changed`` those that have another id now."""
+def _common(current: pa.Table, before: pa.Table | None) -> tuple[int, int]:
+    """How many records are of both nights, and how many of those have another id now."""
     if before is None:
-        return 0
+        return 0, 0
     both = current.join(before.rename_columns(["platform", "id", "before"]), ["platform", "id"], join_type="inner")
-    return int(pc.sum(pc.not_equal(both["cluster_id"], both["before"])).as_py() or 0) if changed else both.num_rows
+    return both.num_rows, pc.sum(pc.not_equal(both["cluster_id"], both["before"])).as_py() or 0
 
 
 def _pairs(

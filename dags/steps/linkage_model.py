@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -62,17 +61,16 @@ def _frequencies(night: Night, spec: LinkageSpec, version: ModelVersion) -> dict
 
 
 def trained_model(
-    night: Night, spec: LinkageSpec, records: Callable[[pa.Table], pa.Table], vectors: pa.Table, *, promote: bool
+    night: Night, spec: LinkageSpec, records: pa.Table, vectors: pa.Table, *, promote: bool
 ) -> TrainedLinkage:
-    """Learn match weights from the night's ``records`` (given the product vectors), and register the version.
+    """Learn match weights from the night's ``records``, and register the version.
 
     The first version serves at once; a later one is a challenger until ``promote``, here or in MLflow.
     """
-    table = records(vectors)
-    model = train(table, spec, night.settings.seed, night.settings.duckdb_memory_limit)
+    model = train(records, spec, night.settings.seed, night.settings.duckdb_memory_limit)
     charts = {"match_weights.png": match_weights(model.settings)}
     if vectors.num_rows:
-        curve = precision_recall(table, model.prior, night.settings.seed)
+        curve = precision_recall(records, model.prior, night.settings.seed)
         charts["interests_alone.png"] = precision_recall_curve(curve)
         night.record("interests_alone", curve.to_pylist())
     registry = _registry(night, spec)
@@ -82,14 +80,14 @@ def trained_model(
         {MODEL: model.to_json().encode(), INTERESTS: buffer.getvalue()},
         charts,
         as_of=night.as_of,
-        metrics={"records": table.num_rows, "prior": model.prior},
-        tags={"run_id": night.run_id, "records": str(table.num_rows)},
+        metrics={"records": records.num_rows, "prior": model.prior},
+        tags={"run_id": night.run_id, "records": str(records.num_rows)},
     )
     for column, frequencies in model.frequencies.items():
         night.write_table(_frequency_key(spec, version, column), frequencies)
     if promote or registry.champion() is None:
         registry.promote(version)
-    night.say(f"version {version.version} of {registry.name} learned from {table.num_rows:,} records")
+    night.say(f"version {version.version} of {registry.name} learned from {records.num_rows:,} records")
     return TrainedLinkage(str(version.version), model, vectors, spec)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 import pyarrow as pa
 
-Record = tuple[str, str]  # platform, id
+from ml.identity.linkage import PAIR_KEYS
+from ml.identity.overrides import Record
 
 CHANGES = pa.schema(
     [
@@ -201,17 +202,7 @@ def changes(
     frame = moved.to_pandas()
     frame["there"] = frame["cluster_id"].where(frame["kind"] == "merge", frame["other_id"])
     strongest = _strongest(frame, current.to_pandas(), pairs.to_pandas(), group)
-    cluster_of = (
-        dict(
-            zip(
-                zip(current["platform"].to_pylist(), current["id"].to_pylist(), strict=True),
-                current["cluster_id"].to_pylist(),
-                strict=True,
-            )
-        )
-        if decided
-        else {}
-    )
+    cluster_of = current.to_pandas().set_index(["platform", "id"])["cluster_id"]
     rows = []
     for key, records in frame.groupby(group):
         names = list(zip(records["platform"], records["id"], strict=True))
@@ -222,16 +213,12 @@ def changes(
             for mover, other in ((left, right), (right, left))
             if mover in movers and other not in movers and cluster_of.get(other) == there
         ]
-        pair = strongest.get(key)
+        found = in_words(strongest[key], compared) if key in strongest else "no pair links them"
         rows.append(
             {
                 **dict(zip(group, key, strict=True)),
                 "records": ", ".join(f"{platform}:{id_}" for platform, id_ in names),
-                "evidence": reasons[0]
-                if reasons
-                else "no pair links them"
-                if pair is None
-                else in_words(pair, compared),
+                "evidence": reasons[0] if reasons else found,
             }
         )
     return pa.Table.from_pylist(rows, CHANGES)
@@ -255,8 +242,9 @@ def _strongest(
         )
         one = one.merge(with_them.assign(moved_too=True), on=list(with_them.columns), how="left")
         ends.append(one[one["moved_too"].isna()])
-    keys = ["platform_l", "id_l", "platform_r", "id_r"]
-    found = pd.concat(ends).sort_values(["match_weight", *keys], ascending=[False] + [True] * 4).drop_duplicates(group)
+    found = (
+        pd.concat(ends).sort_values(["match_weight", *PAIR_KEYS], ascending=[False] + [True] * 4).drop_duplicates(group)
+    )
     return {
         (row["kind"], row["cluster_id"], row["other_id"]): {str(name): value for name, value in row.items()}
         for row in found.to_dict("records")

@@ -128,11 +128,8 @@ def train(records: pa.Table, spec: LinkageSpec, seed: int, memory_limit: str = "
     from splink import block_on
 
     with _database(records, 1, memory_limit) as connection:
-        matches = _anchored_pairs(connection, spec.anchors)
-        count = records.num_rows
-        prior = max(matches / spec.anchor_recall, 1.0) / max(count * (count - 1) / 2, 1.0)
-        linker = _linker(connection, _settings(connection, spec, min(prior, 0.5)), "records")
-        if count > 1:
+        linker = _untrained(connection, spec, records.num_rows)
+        if records.num_rows > 1:
             linker.training.estimate_u_using_random_sampling(max_pairs=TRAINING_PAIRS, seed=seed)
         for anchor in spec.anchors:
             if _anchored_pairs(connection, [anchor]) >= ENOUGH_MATCHES:
@@ -147,10 +144,15 @@ def train(records: pa.Table, spec: LinkageSpec, seed: int, memory_limit: str = "
 def declared(records: pa.Table, spec: LinkageSpec) -> LinkageModel:
     """The model as ``spec`` declares it, with nothing learned but how rare a match is."""
     with _database(records, 1, "1GB") as connection:
-        matches, count = _anchored_pairs(connection, spec.anchors), records.num_rows
-        prior = max(matches / spec.anchor_recall, 1.0) / max(count * (count - 1) / 2, 1.0)
-        linker = _linker(connection, _settings(connection, spec, min(prior, 0.5)), "records")
+        linker = _untrained(connection, spec, records.num_rows)
         return LinkageModel(_with_certainty(linker.misc.save_model_to_json(), spec), {})
+
+
+def _untrained(connection: duckdb.DuckDBPyConnection, spec: LinkageSpec, count: int) -> "Linker":
+    """A linker of the ``count`` records that knows how rare a match is, by the pairs that agree in an anchor."""
+    matches = _anchored_pairs(connection, spec.anchors)
+    prior = max(matches / spec.anchor_recall, 1.0) / max(count * (count - 1) / 2, 1.0)
+    return _linker(connection, _settings(connection, spec, min(prior, 0.5)), "records")
 
 
 def _settings(connection: duckdb.DuckDBPyConnection, spec: LinkageSpec, prior: float) -> Any:
