@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         50, ge=2, description="No product gets more items than this, unless people decide so."
     )
     person_threshold: float = Field(
-        0.5, gt=0, lt=1, description="Probability from which two accounts count as one person's."
+        0.9, gt=0, lt=1, description="Probability from which two accounts count as one person's."
     )
     product_threshold: float = Field(
         0.9, gt=0, lt=1, description="Probability from which two items count as one product."
