@@ -55,7 +55,7 @@ _KNOWN = (
     ),
     (
         r"authentication failed|access denied|no pg_hba\.conf entry|role .* does not exist|no password supplied"
-        r"|permission denied|readonly|read-only|403"
+        r"|permission denied|readonly|read-only|\b403\b"
         r"|forbidden|invalidaccesskeyid|signaturedoesnotmatch|unable to locate credentials",
         "the credentials were refused",
         "check user, password and rights in the URL of {connection}",
@@ -83,7 +83,7 @@ _KNOWN = (
     ),
     (
         r"magic bytes|not a valid duckdb database|not a database|malformed|corrupt|thrift|tprotocol|too small to be"
-        r"|checksum|failed to read metadata|footer|decompress|zstd|snappy|failed to read file",
+        r"|checksum|failed to read metadata|footer|decompress|zstd|snappy|failed to read file|don't know what type",
         "the file is corrupt",
         "restore it at its source, then run the night again",
         False,

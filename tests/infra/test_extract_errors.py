@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import random
 import subprocess
 import sys
 import traceback
@@ -16,6 +17,7 @@ import pytest
 
 from infra.lake import Lake, LocalLake
 from infra.platforms import Platform, PlatformError, check_connection, extract_table
+from infra.platforms.errors import as_platform_error
 from infra.settings import Settings
 
 ORDERS = """
@@ -136,6 +138,13 @@ def test_servers_that_refuse(server, request, unused_port, declare, lake, settin
         assert str(diagnosis(platform, settings)) == str(error)
 
 
+def test_the_digits_of_a_port_are_no_answer_of_a_server(declare, settings) -> None:
+    said = 'connection to server at "127.0.0.1", port 40311 failed: FATAL: database "no_such_db" does not exist'
+    platform = declare("postgresql://crossrec@127.0.0.1:40311/no_such_db", ORDERS)
+    error = as_platform_error(duckdb.IOException(said), platform, "orders")
+    assert "the database does not exist" in str(error)
+
+
 def test_a_missing_table(database, declare, lake, settings) -> None:
     database.execute("create table payments (id int)")
     platform = declare(database.url, ORDERS)
@@ -177,7 +186,8 @@ def damaged(data: bytes) -> Iterator[bytes]:
     yield data[: len(data) // 2]  # cut off
     yield b""  # empty
     yield b"this is no such file" * 1000
-    yield data[:4] + os.urandom(len(data) - 12) + data[-8:]  # the right ends around noise
+    for seed in range(10):  # the right ends around noise, which readers refuse in many words
+        yield data[:4] + random.Random(seed).randbytes(len(data) - 12) + data[-8:]
 
 
 def test_corrupt_parquet(tmp_path, declare, lake, settings) -> None:
