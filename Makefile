@@ -17,8 +17,8 @@ help: ## List every target
 nightly: setup ## Run one whole night on the demo platforms; DATE=2000-12-15 chooses the night
 	@$(BIN)/crossrec nightly $(if $(DATE),--date $(DATE))
 
-test: setup ## Run all tests
-	@$(BIN)/python -m pytest
+test: setup ## Run all tests, in two processes
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup ## Run every linter: ruff, mypy, import-linter, sqlfluff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -20,11 +20,17 @@ def pytest_configure() -> None:
     os.environ |= QUIET
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test in tests/dags is marked `dags`, and so on; any other is a unit test."""
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        item.add_marker(folder if folder in FOLDERS else "unit")
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test in tests/dags is marked `dags`, and so on; any other is a unit test.
+
+    Where there are several processes, what takes long to make is made in one: the warehouse of tests/dbt and the two nights.
+    """
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    item.add_marker(folder if folder in FOLDERS else "unit")
+    together = folder if folder == "dbt" else item.path.name
+    if "two_nights" in getattr(item, "fixturenames", ()):
+        together = "two_nights"
+    item.add_marker(pytest.mark.xdist_group(together))
 
 
 @pytest.fixture(autouse=True)

@@ -87,7 +87,7 @@ def mysql_server() -> Iterator[Server]:
         "grant all on *.* to 'crossrec'@'127.0.0.1' with grant option;\ncreate database first;\n",
         install="mariadb-install-db --no-defaults --datadir={folder}/data --skip-test-db",
         serve="mariadbd --no-defaults --datadir={folder}/data --init-file={folder}/secret --pid-file={folder}/pid"
-        " --socket={folder}/socket --port={port} --bind-address=127.0.0.1 --skip-name-resolve",
+        " --tmpdir={folder} --socket={folder}/socket --port={port} --bind-address=127.0.0.1 --skip-name-resolve",
     ) as port:
         yield Server("mysql", "mysql", port, "first", "?ssl_mode=preferred")
 
