@@ -26,6 +26,7 @@ FLOOR = -10.0  # bits; a pair that agrees less is not kept
 MAX_BLOCK = 250  # a key that more records share says little, and its pairs would be most of all
 ENOUGH_MATCHES = 100  # of fewer, expectation maximisation learns coincidences
 TRAINING_PAIRS = 1_000_000
+UNCOMPARED = ("platform", "id", "alone", "changed", "fingerprint")
 PAIR_KEYS = ("platform_l", "id_l", "platform_r", "id_r")
 
 
@@ -253,23 +254,24 @@ def _write_keys(connection: duckdb.DuckDBPyConnection, blocks: Sequence[str], ch
 
     With ``changed``, only the keys of records that have changed, and all records that have them.
     """
-    keys = [(f"hash({number}, {block})", f"{block} is not null") for number, block in enumerate(blocks)]
-    wanted = ""
-    if changed:
-        each = ", ".join(f"case when {known} then {key} end" for key, known in keys)
-        connection.execute(
-            f"create or replace table wanted as select distinct unnest([{each}]) as key from records where changed"
-        )
-        wanted = "{} in (from wanted)"  # which has no key of nothing
-    branches = " union all ".join(
-        f"select uid, platform, alone, {'changed' if changed else 'true'} as changed, {key} as key from records"
-        f" where {wanted.format(key) or known}"
-        for key, known in keys
+    each = ", ".join(
+        f"case when {block} is not null then hash({number}, {block}) end as key_{number}"
+        for number, block in enumerate(blocks)
     )
     connection.execute(
-        f"create or replace table keys as from ({branches})"
+        f"create or replace temp table hashed as"
+        f" select uid, platform, alone, {'changed' if changed else 'true'} as changed, {each} from records"
+    )
+    branches = []
+    for number in range(len(blocks)):
+        wanted = f"select key_{number} from hashed where changed and key_{number} is not null"
+        known = f"key_{number} in ({wanted})" if changed else f"key_{number} is not null"
+        branches.append(f"select uid, platform, alone, changed, key_{number} as key from hashed where {known}")
+    connection.execute(
+        f"create or replace table keys as from ({' union all '.join(branches)})"
         f" qualify count(*) over (partition by key) between 2 and {MAX_BLOCK}"
     )
+    connection.execute("drop table hashed")
 
 
 def _pairs_sql(all_pairs: bool) -> str:
@@ -289,18 +291,20 @@ def _scored(
     for column, table in model.frequencies.items():
         rarest = pc.min(table["frequency"]).as_py()
         connection.register(f"frequency_of_{column}", table)
-        joins.append(f"left join frequency_of_{column} on paired.{column} = frequency_of_{column}.value")
+        joins.append(f"left join frequency_of_{column} on records.{column} = frequency_of_{column}.value")
         # a term that training never saw is as rare as the rarest it saw
         columns.append(
             f"case when {column} is not null then coalesce(frequency_of_{column}.frequency, {rarest or 1.0}) end"
             f" as tf_{column}"
         )
+    for name, *_ in connection.execute("describe records").fetchall():
+        if name in spec.certain:  # a long token is only ever equal or not, which a number is faster
+            columns.append(f"case when {name} is not null then hash({name}) end as {name}")
+        elif name not in UNCOMPARED:
+            columns.append(name)
     connection.execute(
-        "create table paired as from records"
+        f"create table comparable as select {', '.join(columns)} from records {' '.join(joins)}"
         " where uid in (select join_key_l from pairs union all select join_key_r from pairs)"
-    )
-    connection.execute(
-        f"create table comparable as select {', '.join(['paired.*', *columns])} from paired {' '.join(joins)}"
     )
     linker = _linker(connection, model.settings, "comparable")
     linker.table_management.register_blocked_pairs_for_predict(linker._db_api.register("pairs"))
@@ -329,8 +333,8 @@ def _scored(
             round(1 / (1 + pow(2, excess - match_weight)), 9) as score,
             {", ".join(f"round(bounded.{name}{' - excess' if name == spec.shared_excess else ''}, 4) as {name}" for name in evidence)}
         from bounded
-        inner join paired as l on bounded.uid_l = l.uid
-        inner join paired as r on bounded.uid_r = r.uid
+        inner join records as l on bounded.uid_l = l.uid
+        inner join records as r on bounded.uid_r = r.uid
         {"" if floor is None else f"where match_weight - excess >= {floor}"}
         order by all
         """
