@@ -243,7 +243,8 @@ def _load(
     parameters |= {name: bound.replace(tzinfo=None) for name, bound in bounds.items()}
     if table.has_watermark:
         within = "where _known_at is null or (_known_at < $until" + (" and _known_at >= $since)" if since else ")")
-        if table.watermark and relation.types[table.watermark].startswith("TIMESTAMP") and not relation.in_order:
+        is_time = table.watermark and not relation.as_text and relation.types[table.watermark].startswith("TIMESTAMP")
+        if table.watermark and is_time and not relation.in_order:
             source = _near(source, identifier(table.watermark), since is not None)
     names = [*table.key, "_known_at", *(column.lands_as for column in landed if column.name not in table.key)]
     order = "" if relation.in_order else f"order by {', '.join(identifier(name) for name in names)}"
