@@ -83,7 +83,8 @@ _KNOWN = (
     ),
     (
         r"magic bytes|not a valid duckdb database|not a database|malformed|corrupt|thrift|tprotocol|too small to be"
-        r"|checksum|failed to read metadata|footer|decompress|zstd|snappy|failed to read file|don't know what type",
+        r"|checksum|failed to read metadata|footer|decompress|zstd|snappy|failed to read file|don't know what type"
+        r"|invalid ttype|could not read enough bytes",
         "the file is corrupt",
         "restore it at its source, then run the night again",
         False,
