@@ -89,12 +89,16 @@ def _decide(
     first: str, second: str, decision: Literal["same", "different", "forget"], why: str, who: str, kind: str
 ) -> None:
     from dags.steps.decisions import decide
-    from infra.lake import open_lake
+    from dags.steps.link import KINDS, require_known
+    from dags.steps.night import Night
     from ml.identity.overrides import Override
 
+    night = Night.today(Settings())
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     override = Override(_record(first), _record(second), decision, who, now, why)
-    decide(open_lake(Settings()), kind, override)
+    if decision != "forget":  # one about a record that was mistyped, or is gone, can be taken back
+        require_known(night, KINDS[kind], (override.left, override.right))
+    decide(night.lake, kind, override)
     console.print(f"{override}; the next night follows it", soft_wrap=True, markup=False)
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.steps.decisions import decisions
-from dags.steps.link import KINDS, account_records, identity_key, product_records, vault
+from dags.steps.link import KINDS, UnknownRecordError, account_records, identity_key, product_records, vault
 from dags.steps.linkage_model import serving_model
 from dags.steps.night import Night
 from ml.identity.ids import waterfall
@@ -14,10 +14,6 @@ from ml.identity.interests import alike_pairs
 from ml.identity.linkage import bits, score_pair
 from ml.identity.overrides import Record
 from ml.identity.people import VAULT
-
-
-class UnknownRecordError(ValueError):
-    """There is no such account or item; the message says which night was asked."""
 
 
 @dataclass(frozen=True)

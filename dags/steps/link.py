@@ -1,5 +1,6 @@
 """Step 4: accounts become persons, items become products."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from ml.identity.clusters import cluster
 from ml.identity.ids import changes, moves, redirects, retire, stable_ids
 from ml.identity.interests import VECTORS, alike_pairs
 from ml.identity.linkage import PAIR_KEYS, LinkageSpec, bits, score
+from ml.identity.overrides import Record
 from ml.identity.people import PEOPLE, TOKENS, VAULT, overshared_tokens, person_records
 from ml.identity.products import PRODUCTS, item_records
 
@@ -71,6 +73,7 @@ def link_people(night: Night) -> None:
         )
     found = _link(night, PERSON, records, model, settings.max_cluster_size, vault_is_open, alike)
     night.record(PERSON.step, {**found, "tokens_shared_by_too_many": shared})
+    night.record("interests_alone", model.interests_alone)
     night.say(f"{found['records']:,} accounts are {found['clusters']:,} persons")
 
 
@@ -289,6 +292,39 @@ def _readable(night: Night, key: str) -> pa.Table | None:
         return night.read_table(key)
     except (OSError, pa.ArrowException):  # the vault is closed tonight
         return None
+
+
+class UnknownRecordError(ValueError):
+    """There is no such account or item; the message says which nights were asked."""
+
+
+def require_known(night: Night, kind: Kind, records: Iterable[Record]) -> None:
+    """See that some night had each of ``records``, be it gone since then.
+
+    Raises:
+        UnknownRecordError: Names those that no night has ever had.
+    """
+    nights = [key for key in night.lake.list("identity/") if key.endswith(f"/{kind.ids}.parquet")]
+    column, unknown, platforms = f"{kind.record}_id", {*records}, None
+    for key in sorted(nights, reverse=True):  # nearly always the newest has all
+        ids = night.read_table(key)
+        platforms = platforms or sorted(ids["platform"].unique().to_pylist())
+        near = ids.filter(pc.field(column).isin([name for _, name in unknown]))
+        unknown -= {*zip(near["platform"].to_pylist(), near[column].to_pylist(), strict=True)}
+        if not unknown:
+            return
+    named = " and ".join(f"{kind.record} '{':'.join(record)}'" for record in sorted(unknown))
+    if platforms is None:
+        raise UnknownRecordError(
+            f"{named} cannot be known yet. Received: no night that linked {kind.record}s in {night.lake.uri('identity/')}. "
+            "Remedy: run `crossrec nightly` first."
+        )
+    newest = max(nights).split("/")[1].removeprefix("as_of=")
+    raise UnknownRecordError(
+        f"no night has ever seen {named}. Received: --kind {kind.name}; the newest of {len(nights)} nights, {newest}, has "
+        f"platforms {', '.join(platforms)}. Remedy: write platform:id as the platform spells it, and --kind product for an "
+        f"item; where the {kind.record} is new, run `crossrec nightly` first."
+    )
 
 
 def identity_key(as_of: str, name: str) -> str:

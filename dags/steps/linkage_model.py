@@ -14,18 +14,22 @@ from ml.identity.interests import VECTORS, account_interests, learn_vectors, pre
 from ml.identity.linkage import LinkageModel, LinkageSpec, declared, train
 from ml.identity.people import PEOPLE
 
-MODEL, INTERESTS = "model.json", "interests.parquet"
+MODEL, INTERESTS, CURVE = "model.json", "interests.parquet", "interests_alone.json"
 UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True)
 class TrainedLinkage:
-    """A linkage model, the version of it in MLflow, and the product vectors that interests are made of."""
+    """A linkage model, the version of it in MLflow, and the product vectors that interests are made of.
+
+    ``interests_alone`` has the rows of :func:`ml.identity.interests.precision_recall`; none where nothing was measured.
+    """
 
     version: str
     model: LinkageModel
     vectors: pa.Table
     spec: LinkageSpec
+    interests_alone: list[dict[str, float]]
 
     @property
     def knows_frequencies(self) -> bool:
@@ -47,6 +51,7 @@ def serving_model(night: Night, spec: LinkageSpec) -> TrainedLinkage | None:
         LinkageModel(json.loads(files[MODEL]), _frequencies(night, spec, version)),
         pq.read_table(io.BytesIO(files[INTERESTS])),
         spec,
+        json.loads(files.get(CURVE, b"[]")),  # versions of before the curve was kept have none
     )
 
 
@@ -69,15 +74,16 @@ def trained_model(
     """
     model = train(records, spec, night.settings.seed, night.settings.duckdb_memory_limit)
     charts = {"match_weights.png": match_weights(model.settings)}
+    curve: list[dict[str, float]] = []
     if vectors.num_rows:
-        curve = precision_recall(records, model.prior, night.settings.seed)
-        charts["interests_alone.png"] = precision_recall_curve(curve)
-        night.record("interests_alone", curve.to_pylist())
+        measured = precision_recall(records, model.prior, night.settings.seed)
+        charts["interests_alone.png"] = precision_recall_curve(measured)
+        curve = measured.to_pylist()
     registry = _registry(night, spec)
     buffer = io.BytesIO()
     pq.write_table(vectors, buffer, compression="zstd")
     version = registry.log_linkage(
-        {MODEL: model.to_json().encode(), INTERESTS: buffer.getvalue()},
+        {MODEL: model.to_json().encode(), INTERESTS: buffer.getvalue(), CURVE: json.dumps(curve).encode()},
         charts,
         as_of=night.as_of,
         metrics={"records": records.num_rows, "prior": model.prior},
@@ -88,12 +94,12 @@ def trained_model(
     if promote or registry.champion() is None:
         registry.promote(version)
     night.say(f"version {version.version} of {registry.name} learned from {records.num_rows:,} records")
-    return TrainedLinkage(str(version.version), model, vectors, spec)
+    return TrainedLinkage(str(version.version), model, vectors, spec, curve)
 
 
 def untrained_model(spec: LinkageSpec, records: pa.Table) -> TrainedLinkage:
     """What ``spec`` declares, for a night that has to link and may not learn: its vault is closed."""
-    return TrainedLinkage(UNTRAINED, declared(records, spec), VECTORS.empty_table(), spec)
+    return TrainedLinkage(UNTRAINED, declared(records, spec), VECTORS.empty_table(), spec, [])
 
 
 def product_vectors(night: Night) -> pa.Table:

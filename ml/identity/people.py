@@ -169,7 +169,8 @@ def person_records(
     """Accounts as they are compared: spelling levelled out, and nothing in a column that cannot tell people apart.
 
     Names keep the letters of any script; a single Latin letter is an initial and says nothing. Birth dates become
-    YYYYMMDD whatever the order was, impossible ones too: a typing error is still near the truth. A token that more than
+    YYYYMMDD whatever the order was, impossible ones too: a typing error is still near the truth. A time behind one is
+    left out, and so is its zone: the day is the one that stands there. A token that more than
     ``max_accounts_per_token`` accounts share (a family's phone, ``info@``) links nobody.
 
     Args:
@@ -253,9 +254,10 @@ def _letters(column: str) -> str:
 
 
 def _date(column: str) -> str:
-    """SQL of a date as YYYYMMDD from ISO order or day first; null where there are not eight digits or all are equal."""
+    """SQL of a date as YYYYMMDD from ISO order or day first, without a time; null where not eight digits or all equal."""
     year, part, time = "([0-9]{4})", "([0-9]{1,2})", "([^0-9].*)?$"
     iso = rf"regexp_replace({column}, '^\s*{year}[^0-9]+{part}[^0-9]+{part}{time}', '\1-0\2-0\3')"
     either = rf"regexp_replace({iso}, '^\s*{part}[^0-9]+{part}[^0-9]+{year}{time}', '\3-0\2-0\1')"
-    digits = rf"regexp_replace(regexp_replace({either}, '-0([0-9]{{2}})', '-\1', 'g'), '[^0-9]', '', 'g')"
+    plain = rf"regexp_replace({either}, '^\s*([0-9]{{8}})[T ][0-9].*$', '\1')"
+    digits = rf"regexp_replace(regexp_replace({plain}, '-0([0-9]{{2}})', '-\1', 'g'), '[^0-9]', '', 'g')"
     return f"case when length({digits}) = 8 and replace({digits}, left({digits}, 1), '') <> '' then {digits} end"

@@ -22,13 +22,14 @@ from dags.steps.build import build_marts, build_prepared
 from dags.steps.check_identity import check_identity
 from dags.steps.decisions import decide
 from dags.steps.evaluate import evaluate
-from dags.steps.explain import UnknownRecordError, explain
+from dags.steps.explain import explain
 from dags.steps.extract import extract
 from dags.steps.link import (
     PERSON,
     PRODUCT,
     Before,
     Kind,
+    UnknownRecordError,
     account_records,
     identity_key,
     link_people,
@@ -530,6 +531,26 @@ def test_interests_link_by_themselves_where_a_threshold_says_so_and_nothing_else
     )
 
 
+def test_every_night_shows_what_interests_alone_would_tell_by_the_model_in_use(second: Night) -> None:
+    """The first night trained it."""
+    model = serving_model(second, PERSON.spec)
+    assert model is not None
+    curve = second.recorded("interests_alone")
+    assert [round(point["threshold"], 2) for point in curve] == [round(0.05 * step, 2) for step in range(20)]
+    assert curve == model.interests_alone == Night(FIRST, settings=second.settings).recorded("interests_alone")
+    page = second.lake.read(second.key("report.html"))[0].decode()
+    assert "Interests alone link nobody" in page
+    assert f"<td>{100 * curve[-1]['precision']:.2f}%</td><td>{100 * curve[-1]['recall']:.1f}%</td>" in page
+
+
+def test_a_version_of_before_the_curve_was_kept_links_without_one(home: Path) -> None:
+    for path in (home / "mlflow").rglob("interests_alone.json"):
+        path.unlink()
+    night = Night(SECOND, settings=Settings(home=home))
+    link_people(night)
+    assert night.recorded("interests_alone") == []
+
+
 # --- why
 
 
@@ -636,21 +657,77 @@ def test_who_is_unknown_is_named(two_nights: TwoNights, second: Night, cli: Call
     assert "expected PLATFORM:ID" in result.output
 
 
+def had(home: Path, as_of: date, kind: Kind, *records: str) -> None:
+    """A night that had these accounts or items, as linking leaves it."""
+    night = Night(as_of, settings=Settings(home=home))
+    platforms, ids = zip(*(record.split(":") for record in records), strict=True)
+    table = pa.table({"platform": platforms, f"{kind.record}_id": ids, f"{kind.name}_id": ids})
+    night.write_table(identity_key(as_of.isoformat(), kind.ids), table)
+
+
+BECAUSE = ("--why", "they called [twice]", "--who", "kim")
+
+
+@pytest.mark.parametrize("decision", ["same", "different"])
+def test_a_decision_on_what_no_night_has_seen_is_refused(
+    decision: str, tmp_path: Path, cli: Callable[..., Result]
+) -> None:
+    had(tmp_path, FIRST, PERSON, "shop:a", "shop:gone", "forum:b")
+    had(tmp_path, SECOND, PERSON, "shop:a", "forum:b")
+    had(tmp_path, SECOND, PRODUCT, "shop:film", "forum:film")
+
+    def refused(*arguments: str) -> str:
+        result = cli(tmp_path, decision, *arguments, *BECAUSE)
+        assert isinstance(result.exception, UnknownRecordError), result.output
+        return str(result.exception)
+
+    message = refused("shop:a", "forum:a")  # an id of another platform
+    assert "no night has ever seen account 'forum:a'. Received: --kind person; " in message
+    assert f"the newest of 2 nights, {SECOND}, has platforms forum, shop. Remedy: " in message
+    assert "as the platform spells it" in message
+    assert "run `crossrec nightly` first" in message
+    assert "seen account 'forum:c' and account 'shop:A'. " in refused("shop:A", "forum:c")
+    assert "seen account 'shop:film'. " in refused("shop:film", "forum:b")  # an item
+    assert "seen item 'shop:a'. Received: --kind product; " in refused("shop:a", "forum:film", "--kind", "product")
+    assert cli(tmp_path, "decisions").output == cli(tmp_path, "decisions", "--kind", "product").output == ""
+
+    assert cli(tmp_path, decision, "forum:b", "shop:gone", *BECAUSE).exit_code == 0  # may come back
+
+
+def test_before_the_first_night_nothing_can_be_decided(tmp_path: Path, cli: Callable[..., Result]) -> None:
+    had(tmp_path, SECOND, PRODUCT, "shop:film", "forum:film")  # a night that stopped before it linked accounts
+    result = cli(tmp_path, "same", "shop:a", "forum:b", *BECAUSE)
+    assert isinstance(result.exception, UnknownRecordError)
+    assert "account 'forum:b' and account 'shop:a' cannot be known yet. Received: no night that linked accounts" in str(
+        result.exception
+    )
+    assert "Remedy: run `crossrec nightly` first." in str(result.exception)
+
+
+def test_a_decision_on_what_is_gone_for_good_can_be_taken_back(tmp_path: Path, cli: Callable[..., Result]) -> None:
+    decided(Night(FIRST, settings=Settings(home=tmp_path)), ("shop", "typo"), ("forum", "b"), "same")
+    assert "shop:typo" in cli(tmp_path, "decisions").output
+    assert cli(tmp_path, "forget", "shop:typo", "forum:b", *BECAUSE).exit_code == 0
+    assert cli(tmp_path, "decisions").output == ""
+
+
 def test_decisions_are_taken_listed_and_taken_back(tmp_path: Path, cli: Callable[..., Result]) -> None:
+    had(tmp_path, FIRST, PERSON, "shop:a", "forum:b", "stream:c")
+    had(tmp_path, FIRST, PRODUCT, "shop:film", "forum:film")
+
     def said(*arguments: str) -> str:
         result = cli(tmp_path, *arguments)
         assert result.exit_code == 0, result.output
         return result.output
 
-    because = ("--why", "they called [twice]", "--who", "kim")
-    assert "forum:b and shop:a: same (kim, " in said("same", "shop:a", "forum:b", *because)  # no emoji :a:
-    assert "they called [twice])" in said("same", "shop:a", "stream:c", *because)
-    said("same", "shop:film", "forum:film", "--kind", "product", *because)
-    refused = cli(tmp_path, "different", "forum:b", "stream:c", *because)
+    assert "forum:b and shop:a: same (kim, " in said("same", "shop:a", "forum:b", *BECAUSE)  # no emoji :a:
+    assert "they called [twice])" in said("same", "shop:a", "stream:c", *BECAUSE)
+    said("same", "shop:film", "forum:film", "--kind", "product", *BECAUSE)
+    refused = cli(tmp_path, "different", "forum:b", "stream:c", *BECAUSE)
     assert isinstance(refused.exception, ContradictionError)
     assert "forum:b and shop:a: same (kim" in str(refused.exception)
-    said("forget", "stream:c", "shop:a", *because)
-    said("different", "forum:b", "stream:c", *because)
+    said("forget", "stream:c", "shop:a", *BECAUSE)
+    said("different", "forum:b", "stream:c", *BECAUSE)
     listed = [line.split(" (")[0] for line in said("decisions").splitlines()]
     assert listed == ["forum:b and shop:a: same", "forum:b and stream:c: different"]
     assert "they called [twice])" in said("decisions")

@@ -1,7 +1,7 @@
 """What linkage may know of people: as it stood that night, and without a word of it where it cannot be read."""
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -148,6 +148,24 @@ def test_types_may_change_from_load_to_load(lake: Lake, shop: Platform, land: La
         {"id": "1", "birth_date": "1970-02-01"},
         {"id": "2", "birth_date": "02/01/1970"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "born", "day"),
+    [
+        ("Australia/Sydney", datetime(1970, 4, 30, 14, tzinfo=UTC), "1970-05-01 00:00:00.000000"),
+        ("America/New_York", datetime(1970, 5, 1, 4, tzinfo=UTC), "1970-05-01 00:00:00.000000"),
+        ("UTC", datetime(1970, 5, 1, tzinfo=UTC), "1970-05-01 00:00:00.000000"),
+        ("Australia/Sydney", datetime(1970, 5, 1), "1970-05-01 00:00:00.000000"),
+        ("Australia/Sydney", date(1970, 5, 1), "1970-05-01"),
+    ],
+)
+def test_a_birth_date_is_the_day_that_the_platform_saw_whatever_its_type(
+    zone: str, born: date, day: str, lake: Lake, declare: Declare, land: Land
+) -> None:
+    land(NIGHT, {"customer_no": ["1", "2"], "born": [born, None]})
+    found = vault_records(lake, [declare("sqlite:////nowhere", CUSTOMERS, timezone=zone)], NIGHT)
+    assert found["birth_date"].to_pylist() == [day, None]
 
 
 def test_of_a_key_of_several_columns_the_first_is_the_account(lake: Lake, declare: Declare, land: Land) -> None:
