@@ -119,6 +119,12 @@ def nightly():
 
         check_training_data(night(as_of, run))
 
+    @task
+    def check_leakage(as_of: str, run: str) -> None:
+        from dags.steps.check_leakage import check_leakage
+
+        check_leakage(night(as_of, run))
+
     @task(outlets=[ranker])
     def train(as_of: str, run: str) -> None:
         from dags.steps.train import train
@@ -187,7 +193,7 @@ def nightly():
 
     loaded >> sources_hold >> prepared >> check_reconciliation(**when) >> link_products(**when) >> linked
     linked >> identified >> marts
-    marts >> check_training_data(**when) >> train(**when) >> evaluated >> scored
+    marts >> [check_training_data(**when), check_leakage(**when)] >> train(**when) >> evaluated >> scored
     scored >> assemble_lists(**when) >> check_recommendations(**when) >> published >> written >> report(**when)
 
 

@@ -1,17 +1,27 @@
 """Step 6: gate `training_data`."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dags.steps.history import ShortHistory, too_short_history
 from dags.steps.night import Night
 from dags.steps.train import examples_of, feature_spec
 from expectations.gate import GateResult, run_gate
-from expectations.training_data import frame, suite, suite_of_nothing, suite_of_short_history
+from expectations.training_data import (
+    frame,
+    frame_of_features,
+    suite,
+    suite_of_features,
+    suite_of_nothing,
+    suite_of_short_history,
+)
 from infra.warehouse import query
+from ml.evaluation.canary import aucs_alone
+from ml.ranking.features import FeatureSpec
 
 
 def check_training_data(night: Night) -> None:
-    """Grain, labels, features and the candidates' recall of what tonight's model would learn from.
+    """Grain, labels, features and the candidates' recall of what tonight's model would learn from, and no feature that leaks.
 
     Before the first model a history that is too short to learn from only warns: popular lists need no model.
 
@@ -55,6 +65,17 @@ def _learnable(night: Night) -> GateResult:
         frame(examples, candidate_recall=recall),
         as_of=night.as_of,
     )
+    if examples.num_rows:
+        result = result.model_copy(update={"checks": [*result.checks, *_canary(night, examples, spec).checks]})
     night.record("candidate_recall", recall)
     night.say(f"gate training_data: {result.verdict}; {examples.num_rows:,} examples, candidate recall {recall:.1%}")
     return result
+
+
+def _canary(night: Night, examples: pa.Table, spec: FeatureSpec) -> GateResult:
+    newest = pc.max(examples["as_of"])
+    alone = (
+        aucs_alone(examples.filter(cuts), spec.numeric, spec.categorical)
+        for cuts in (pc.equal(examples["as_of"], newest), pc.less(examples["as_of"], newest))
+    )
+    return run_gate("training_data", suite_of_features(), frame_of_features(*alone), as_of=night.as_of)

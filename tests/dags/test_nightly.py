@@ -23,6 +23,8 @@ ORDER = [
     ("check_identity", "build_marts"),
     ("build_marts", "check_training_data"),
     ("check_training_data", "train"),
+    ("build_marts", "check_leakage"),
+    ("check_leakage", "train"),
     ("train", "evaluate"),
     ("evaluate", "score"),
     ("score", "assemble_lists"),
@@ -31,7 +33,10 @@ ORDER = [
     ("publish", "write_back"),
     ("write_back", "report"),
 ]
-GATES = ["check_sources", "check_reconciliation", "check_identity", "check_training_data", "check_recommendations"]
+GATES = [
+    *("check_sources", "check_reconciliation", "check_identity"),
+    *("check_training_data", "check_leakage", "check_recommendations"),
+]
 
 
 def upstream(dag: Any, task_id: str) -> set[str]:
@@ -104,6 +109,7 @@ def test_nobody_reads_the_warehouse_while_it_is_written(nightly: Any) -> None:
             "link_products",
             "check_identity",
             "check_training_data",
+            "check_leakage",
             "train",
             "evaluate",
         ),

@@ -1,6 +1,8 @@
 """Every gate, seen stopping the night: the real steps on a home in which one thing is broken."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from dags.steps.check_leakage import check_leakage
 from dags.steps.check_recommendations import check_recommendations
 from dags.steps.check_reconciliation import check_reconciliation
 from dags.steps.check_sources import check_sources
@@ -20,7 +23,7 @@ from dags.steps.train import examples_of
 from expectations.gate import GateStopped
 from infra.registry import LoggedData, Registry
 from infra.settings import Settings
-from infra.warehouse import dbt_vars, run_dbt
+from infra.warehouse import DBT_PROJECT, dbt_vars, run_dbt
 from tests.e2e.conftest import FIRST, SECOND, NightOf
 
 pytestmark = pytest.mark.usefixtures("nothing_published")
@@ -90,12 +93,37 @@ def test_a_row_that_staging_lost_stops(night_of: NightOf) -> None:
             "one example per as_of, person, platform and item",
         ),
         ("delete from marts.training_examples", "at least one training example"),
+        ("update marts.training_examples set price = -label + 0.2 * random()", "no feature that tells the labels"),
     ],
 )
 def test_training_data_that_would_teach_nonsense_stops(broken: str, said: str, night_of: NightOf) -> None:
     night = night_of(SECOND)
     change(night, broken)
     assert said in stopped(night, "training_data", lambda: check_training_data(night))
+
+
+def test_a_feature_that_reads_the_future_stops(
+    night_of: NightOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cut was found honest, but not by this SQL."""
+    project = tmp_path / "dbt_project"
+    shutil.copytree(DBT_PROJECT, project)
+    model = project / "models" / "marts" / "item_popularity.sql"
+    model.write_text(model.read_text().replace("{{ known_at_cut('interactions', 'cuts') }}", "true"))
+    for module in ("infra.warehouse", "dags.steps.check_leakage"):
+        monkeypatch.setattr(f"{module}.DBT_PROJECT", project)
+    night = night_of(SECOND)
+    assert night.recorded("gate-leakage")["verdict"] == "pass"
+
+    message = stopped(night, "leakage", lambda: check_leakage(night))
+    assert re.search(r"found \w+ \([\d,]+\), .* and \d+ more\.", message)
+    assert "item_mean_value (" in message
+    assert "known_at_cut" in message
+
+
+def test_a_cut_is_checked_for_leaks_once(night_of: NightOf) -> None:
+    for as_of in (FIRST, SECOND):
+        assert night_of(as_of).recorded("leakage")["checked_in"] == FIRST.isoformat()
 
 
 def test_a_long_history_without_examples_stops_the_first_night_too(home: Path) -> None:

@@ -92,3 +92,33 @@ def test_a_short_history_warns_and_says_until_when(days, verdict):
 def test_what_was_observed_names_no_person():
     broken = pa.concat_tables([examples(), examples().slice(0, 1)])
     assert "p0" not in check(broken).model_dump_json()
+
+
+def check_features(newest: dict[str, float], older: dict[str, float]) -> GateResult:
+    frame = training_data.frame_of_features(newest, older)
+    return run_gate("training_data", training_data.suite_of_features(), frame, as_of=date(2000, 12, 15))
+
+
+@pytest.mark.parametrize("older", [{"affinity": 0.6, "price": 0.3}, {}])
+def test_strong_features_that_are_honest_pass(older):
+    assert check_features({"affinity": 0.9, "price": 0.1}, older).verdict == "pass"
+
+
+@pytest.mark.parametrize(("auc", "said"), [(0.99, "taken_later (0.99)"), (0.01, "taken_later (0.01)")])
+def test_a_feature_that_knows_the_labels_stops_by_its_name(auc, said):
+    result = check_features({"affinity": 0.7, "taken_later": auc}, {"affinity": 0.7, "taken_later": 0.6})
+    assert result.verdict == "stop"
+    [failed] = result.failed
+    assert failed.observed == said
+    assert "of the newest labelled cut" in failed.description
+    assert "known_at_cut" in failed.remedy
+
+
+def test_a_feature_that_knew_the_labels_of_older_cuts_stops():
+    result = check_features({"taken_later": 0.6}, {"taken_later": 0.99})
+    assert [failed.observed for failed in result.failed] == ["taken_later (0.99)"]
+    assert "of the older cuts" in result.failed[0].description
+
+
+def test_too_few_labels_for_any_feature_stop_nothing():
+    assert check_features({}, {}).verdict == "pass"

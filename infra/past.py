@@ -1,0 +1,110 @@
+"""A cut's candidates built once more, in a copy of the warehouse that lacks what happened after it."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import date
+
+import duckdb
+import pyarrow as pa
+
+from infra.platforms.relation import literal
+from infra.settings import Settings
+from infra.warehouse import connect, dbt_vars, query, run_dbt
+
+# whom candidates are made for is asked, and at a labelled cut it is the labels' to say
+BUILT = ["run", "--select", "int_events+,+candidates", "--exclude", "int_events", "candidate_pairs"]
+TOLERANCE = 1e-6  # relative: sums of floats differ in their last digits with the order in which threads add
+# accounts, items and their identity have no past, so every build has tonight's
+WITHOUT_TIME = """
+select schema_name, table_name
+from duckdb_tables()
+where
+    database_name = 'present'
+    and schema_name in ('seeds', 'intermediate', 'marts')
+    and table_oid not in (
+        select table_oid from duckdb_columns() where database_name = 'present' and column_name in ('as_of', 'occurred_at')
+    )
+"""
+# `future` is a condition on event_id alone, so that all versions of an event go together
+EVENTS = """
+create table intermediate.int_events as
+select * replace (case when superseded_at < $cut or ({future}) then superseded_at end as superseded_at)
+from present.intermediate.int_events
+where (occurred_at < $cut and known_at < $cut) or ({future})
+"""
+
+
+def candidates_at(settings: Settings, cut: date, as_of: date, platforms: Sequence[str], *, future: str) -> pa.Table:
+    """The candidates of those whom a labelled cut has labels for, with features built anew as in the night of ``as_of``.
+
+    ``future`` is a SQL condition on ``event_id``: which events that happened or became known at the cut or later exist; the
+    labels are made of these.
+    """
+    with _copy(settings, cut, future) as copy:
+        run_dbt(copy, BUILT, dbt_vars(copy, as_of, platforms))
+        return query(copy, "select * from marts.candidates where as_of = $cut", {"cut": cut})
+
+
+def moved(before: pa.Table, after: pa.Table, features: Sequence[str]) -> dict[str, int]:
+    """In how many candidates that both tables have each feature differs, most first."""
+    counts = ", ".join(
+        f'count(*) filter (where {_differs(name, before.schema.field(name).type)}) as "{name}"' for name in features
+    )
+    with closing(duckdb.connect()) as connection:
+        connection.register("before", before)
+        connection.register("after", after)
+        [row] = (
+            connection.execute(f"select {counts} from before join after using (person_id, platform, item_id)")
+            .to_arrow_table()
+            .to_pylist()
+        )
+    return dict(sorted(row.items(), key=lambda found: -found[1]))
+
+
+def candidates_of_one_alone(before: pa.Table, after: pa.Table) -> int:
+    """How many candidates only one of the tables has."""
+    keys = ["person_id", "platform", "item_id"]
+    return sum(
+        one.select(keys).join(other.select(keys), keys, join_type="left anti").num_rows
+        for one, other in ((before, after), (after, before))
+    )
+
+
+def _differs(name: str, kind: pa.DataType) -> str:
+    one, other = f'before."{name}"', f'after."{name}"'
+    differs = f"{one} is distinct from {other}"
+    if pa.types.is_floating(kind):
+        close = f"abs({one} - {other}) <= {TOLERANCE} * greatest(abs({one}), abs({other}))"
+        differs += f" and not coalesce({close}, false)"
+    return differs
+
+
+@contextmanager
+def _copy(settings: Settings, cut: date, future: str) -> Iterator[Settings]:
+    """A warehouse with all that the marts by cut are made of, and none of them; gone at the end of the block."""
+    folder = settings.home.resolve() / "work" / "leakage"
+    shutil.rmtree(folder, ignore_errors=True)  # a killed one's
+    folder.mkdir(parents=True)
+    # a home of its own: dbt parses all models again where the warehouse is another than the last time
+    own = {
+        "home": settings.home / "dbt" / "leakage",
+        "lake": settings.lake_uri,
+        "warehouse": folder / "warehouse.duckdb",
+    }
+    copy = Settings(**settings.model_dump() | own)
+    try:
+        with connect(copy, read_only=False) as warehouse:
+            warehouse.execute(f"attach {literal(str(settings.warehouse_path))} as present (read_only)")
+            for schema in ("seeds", "intermediate", "marts"):
+                warehouse.execute(f"create schema {schema}")
+            for schema, table in warehouse.execute(WITHOUT_TIME).fetchall():
+                warehouse.execute(f"create table {schema}.{table} as from present.{schema}.{table}")
+            warehouse.execute(EVENTS.format(future=future), {"cut": cut})
+            for table in ("snapshots", "candidate_pairs"):
+                warehouse.execute(
+                    f"create table marts.{table} as from present.marts.{table} where as_of = $cut", {"cut": cut}
+                )
+        yield copy
+    finally:
+        shutil.rmtree(folder)
