@@ -179,15 +179,16 @@ class Registry:
         return version
 
     def log_evaluation(self, version: ModelVersion, comparison: pa.Table, as_of: date) -> None:
-        """Adds a comparison (contender, against, platform, metric, value, low, high, ...) to the version's run.
+        """Adds a comparison (contender, against, platform, cohort, metric, value, low, high, ...) to the version's run.
 
         Own values become metrics `<contender>/<platform>/<metric>` at step YYYYMMDD; the whole table is a CSV artifact.
+        Cohorts stand in that alone: MLflow refuses a name like "56+".
         """
         step, now = int(as_of.strftime("%Y%m%d")), int(time.time() * 1000)
         metrics = [
             Metric(f"{row['contender']}/{row['platform']}/{row['metric']}", row["value"], now, step)
             for row in comparison.to_pylist()
-            if row["against"] is None and np.isfinite(row["value"])
+            if row["against"] is None and row["cohort"] == "all" and np.isfinite(row["value"])
         ]
         self._client.log_batch(version.run_id, metrics)
         self._client.log_text(version.run_id, comparison.to_pandas().to_csv(index=False), f"evaluation/{as_of}.csv")

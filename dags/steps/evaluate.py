@@ -19,7 +19,9 @@ from ml.ranking.features import FeatureSpec
 from ml.ranking.training import score
 
 CHALLENGER, CHAMPION = "challenger", "champion"
-POPULARITY, NEIGHBOURS = "popularity", "item_neighbours"
+POPULARITY = "popularity"
+# by the column that says how each scores our candidates
+SIMPLE_METHODS = {"ease": "ease_score", "item_neighbours": "neighbour_score"}
 
 
 def evaluate(night: Night) -> None:
@@ -52,7 +54,7 @@ def evaluate(night: Night) -> None:
     if same:
         promoted, reasons = True, [f"version {challenger.version} serves already; there was nothing new to learn"]
     else:
-        decision = decide(comparison, CHALLENGER, CHAMPION if champion else None, [POPULARITY, NEIGHBOURS])
+        decision = decide(comparison, CHALLENGER, CHAMPION if champion else None, [POPULARITY, *SIMPLE_METHODS])
         promoted, reasons = decision.promote, decision.reasons
         if promoted and champion and night.as_of.isoformat() < champion.tags["as_of"]:
             promoted, reasons = (
@@ -87,7 +89,7 @@ class HeldOut:
 
     examples: pa.Table
     relevant: pa.Table
-    catalogue: pa.Table  # platform, items
+    catalogue: pa.Table  # platform, item_id, category, popularity, is_available
     baselines: pa.Table  # contender, and the columns of its lists
 
     def lists(self, baseline: str) -> pa.Table:
@@ -95,7 +97,15 @@ class HeldOut:
 
     @property
     def sizes(self) -> dict[str, int]:
-        return {row["platform"]: row["items"] for row in self.catalogue.to_pylist()}
+        counted = (
+            self.catalogue.filter(self.catalogue["is_available"]).group_by("platform").aggregate([([], "count_all")])
+        )
+        return {row["platform"]: row["count_all"] for row in counted.to_pylist()}
+
+    def described(self, scored: pa.Table) -> pa.Table:
+        """A contender's rows with their items' category and popularity, which are the same for every contender."""
+        items = self.catalogue.select(["platform", "item_id", "category", "popularity"])
+        return scored.join(items, ["platform", "item_id"])
 
 
 def _held_out(night: Night) -> HeldOut:
@@ -105,9 +115,8 @@ def _held_out(night: Night) -> HeldOut:
             query(night.settings, sql)
             for sql in (
                 f"select * from marts.training_examples where {cut} order by person_id, platform, item_id",
-                "select person_id, platform, relevant from marts.evaluation_relevant order by all",
-                "select platform, count(*) as items from marts.item_popularity"
-                f" where is_available and {cut} group by all order by all",
+                "select * exclude (as_of) from marts.evaluation_relevant order by all",
+                "select platform, item_id, category, popularity, is_available from marts.evaluation_items order by all",
                 "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
                 f" where {cut} order by all",
             )
@@ -145,26 +154,29 @@ def compared_before(night: Night, fingerprint: str) -> _Compared | None:
 def _compare(
     registry: Registry, versions: dict[str, ModelVersion], popularity: str, held_out: HeldOut, seed: int
 ) -> pa.Table:
-    """The versions beside popularity and item neighbours.
+    """The versions beside popularity, EASE and item neighbours.
 
     Popularity takes part with the window that is best on this very snapshot, which flatters it, not us. A list of
     twenty says nothing of how a method orders the rest, so AUC is taken over the same candidates for all.
     """
     by_window = _by_column(held_out.examples, popularity.replace("popularity", "item_events"))
-    by_neighbours = _by_column(held_out.examples, "neighbour_score")
     contenders = [
-        *(_scored(registry, name, version, held_out.examples) for name, version in versions.items()),
-        Contender(POPULARITY, held_out.lists(popularity), auc_rows=by_window),
-        Contender(NEIGHBOURS, held_out.lists(NEIGHBOURS), auc_rows=by_neighbours),
+        *(_scored(registry, name, version, held_out) for name, version in versions.items()),
+        Contender(POPULARITY, held_out.described(held_out.lists(popularity)), auc_rows=by_window),
+        *(
+            Contender(name, held_out.described(held_out.lists(name)), auc_rows=_by_column(held_out.examples, column))
+            for name, column in SIMPLE_METHODS.items()
+        ),
     ]
     return compare(contenders, held_out.relevant, held_out.sizes, seed=seed)
 
 
-def _scored(registry: Registry, name: str, version: ModelVersion, examples: pa.Table) -> Contender:
+def _scored(registry: Registry, name: str, version: ModelVersion, held_out: HeldOut) -> Contender:
     model, features = registry.load(version)
-    scores = pa.array(score(model, FeatureSpec.from_json(features), examples))
+    scores = pa.array(score(model, FeatureSpec.from_json(features), held_out.examples))
     columns = ["person_id", "platform", "item_id", "label"]
-    return Contender(name, examples.select(columns).append_column("score", scores), probabilities=True)
+    scored = held_out.examples.select(columns).append_column("score", scores)
+    return Contender(name, held_out.described(scored), probabilities=True)
 
 
 def _by_column(examples: pa.Table, column: str) -> pa.Table:
@@ -177,5 +189,6 @@ def _best_window(held_out: HeldOut) -> str:
     names = pc.unique(held_out.baselines["contender"]).to_pylist()
     windows = [Contender(name, held_out.lists(name)) for name in names if name.startswith("popularity_")]
     compared = compare(windows, held_out.relevant, held_out.sizes, replicates=1).to_pylist()
-    own = [row for row in compared if row["against"] is None and row["platform"] == ALL and row["metric"] == METRIC]
+    scope = {"against": None, "platform": ALL, "cohort": ALL, "metric": METRIC}
+    own = [row for row in compared if scope.items() <= row.items()]
     return str(max(own, key=lambda row: (row["value"], row["contender"]))["contender"])

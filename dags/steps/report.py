@@ -57,6 +57,8 @@ def _summary(night: Night) -> NightSummary:
             "model_version": str(champion.version) if champion else None,
             "people": _people(night),
             "compared": _compared(night),
+            "interests_alone": night.recorded("interests_alone") or [],
+            "behaviour_threshold": night.settings.behaviour_threshold,
             "identity_changes": query(
                 night.settings,
                 "select entity, kind, records, evidence from marts.identity_changes where as_of = $as_of order by all",
@@ -117,7 +119,7 @@ def _stale_days(night: Night, platform: str) -> int:
 def _gates(night: Night) -> list[Any]:
     names = [
         *(f"sources-{platform}" for platform in night.platforms),
-        *("reconciliation", "identity-person", "identity-product", "training_data", "promotion"),
+        *("reconciliation", "identity-person", "identity-product", "training_data", "leakage", "promotion"),
         *(f"recommendations-{platform}" for platform in night.platforms),
     ]
     return [gate for name in names if (gate := night.recorded(f"gate-{name}"))]
@@ -132,7 +134,9 @@ def _history(night: Night) -> list[dict[str, Any]]:
         points += [
             {"as_of": as_of, "contender": row["contender"], "metric": row["metric"], "value": row["value"]}
             for row in (evaluation or {}).get("comparison", [])
-            if row["against"] is None and row["platform"] == "all" and row["contender"] in (CHALLENGER, POPULARITY)
+            # a night recorded before there were cohorts has none
+            if (row["against"], row["platform"], row.get("cohort", "all")) == (None, "all", "all")
+            and row["contender"] in (CHALLENGER, POPULARITY)
         ]
     return points
 

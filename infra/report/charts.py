@@ -18,6 +18,7 @@ from infra.report.night import (
     LEARNED,
     ComparedPair,
     Gate,
+    LinkedFrom,
     MetricPoint,
     NightSummary,
     PlatformFunnel,
@@ -155,13 +156,7 @@ def metric_by_night(points: Sequence[MetricPoint], metric: str, contenders: Sequ
                 days = [point.as_of.toordinal() for point in mine]
                 axes.plot(days, [point.value for point in mine], color=hue, linewidth=width, marker="o", markersize=3)
                 ends.append((mine[-1].value, name, hue))
-        low, high = axes.get_ylim()
-        for (_, name, hue), height in zip(
-            sorted(ends), _apart([e[0] for e in sorted(ends)], (high - low) / 11), strict=True
-        ):
-            axes.annotate(
-                contender_name(name), (1.02, height), xycoords=("axes fraction", "data"), va="center", color=hue
-            )
+        _name_ends(axes, [(height, contender_name(name), hue) for height, name, hue in sorted(ends)])
         ticks = list(dict.fromkeys(nights[round(part * (len(nights) - 1) / 3)] for part in range(4)))
         axes.set_xticks([night.toordinal() for night in ticks], [f"{night.day} {night:%b}" for night in ticks])
         axes.grid(axis="y")
@@ -200,6 +195,26 @@ def waterfall(pair: ComparedPair) -> Markup:
     return out[0]
 
 
+def interests_alone(curve: Sequence[LinkedFrom]) -> Markup:
+    """Precision and recall of linking by interests alone, by the cosine from which on; each line is named where it ends."""
+    title = "precision and recall of linking by interests alone, by the cosine of interests"
+    with _figure("interests alone", 2.4, title, 4.3) as (figure, out):
+        axes = figure.subplots()
+        cosines, ends = [point.threshold for point in curve], []
+        for name, hue in (("precision", ACCENT), ("recall", SECOND)):
+            shares = [getattr(point, name) for point in curve]
+            axes.plot(cosines, shares, color=hue, linewidth=1.8, marker="o", markersize=3, clip_on=False)
+            ends.append((shares[-1], name, hue))
+        axes.set_ylim(0, 1)
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+        axes.set_xlabel("linked from this cosine on")
+        axes.grid(axis="y")
+        axes.tick_params(axis="y", labelcolor=MUTED)
+        _name_ends(axes, sorted(ends))
+        figure.subplots_adjust(left=0.12, right=0.82, top=0.96, bottom=0.2)
+    return out[0]
+
+
 def _bars(
     axes: Axes, names: Sequence[str], values: Sequence[float | None], largest: float, colour: str, form: str = "{:,}"
 ) -> None:
@@ -217,6 +232,14 @@ def _rows(axes: Axes, names: Sequence[str], largest: float) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
+
+
+def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names at the right of the lines that end at these rising heights, in the lines' colours."""
+    low, high = axes.get_ylim()
+    places = _apart([height for height, _, _ in ends], (high - low) / 11)
+    for (_, name, hue), place in zip(ends, places, strict=True):
+        axes.annotate(name, (1.02, place), xycoords=("axes fraction", "data"), va="center", color=hue)
 
 
 def _apart(heights: Sequence[float], distance: float) -> list[float]:

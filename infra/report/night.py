@@ -11,29 +11,50 @@ from pydantic import BaseModel, ConfigDict
 Verdict = Literal["pass", "warn", "stop"]
 
 LEARNED = ("challenger", "champion")
-LOWER_IS_BETTER = frozenset({"log_loss"})
-UNRANKED = frozenset({"coverage"})
+LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error"})
+UNRANKED = frozenset({"coverage", "novelty", "intra_list_diversity", "popularity_lift"})
 METRIC_NAMES = {
     "ndcg_at_10": "NDCG@10",
     "recall_at_20": "Recall@20",
     "mrr": "MRR",
+    "precision_at_10": "Precision@10",
+    "f1_at_10": "F1@10",
+    "map_at_10": "MAP@10",
     "auc": "AUC",
     "log_loss": "Log loss",
+    "calibration_error": "Calibration error",
     "coverage": "Coverage",
+    "novelty": "Novelty",
+    "intra_list_diversity": "Intra-list diversity",
+    "popularity_lift": "Popularity lift",
 }
+# the others stand among the numbers: more panels would be read by nobody
+CHARTED = ("ndcg_at_10", "recall_at_20", "mrr", "auc", "log_loss", "coverage")
 METRIC_HELP = {
     "ndcg_at_10": "How well the first ten items of a list hold what the person then chose, the top ones counting most. "
     "1 is perfect.",
     "recall_at_20": "Share of what a person then chose that stood in their list of twenty.",
     "mrr": "One divided by the rank of the first item that the person then chose. 1 is: always the first.",
+    "precision_at_10": "Share of the first ten that the person then chose.",
+    "f1_at_10": "The harmonic mean of precision and recall of the first ten.",
+    "map_at_10": "Precision at the rank of each hit among the first ten, averaged over what there was to find.",
     "auc": "How often an item that was chosen scores above one that was not. 0.5 is a coin toss.",
     "log_loss": "How far the predicted probabilities are from what happened. Lower is better.",
+    "calibration_error": "How far the predicted probabilities are from the share that was chosen, in ten equal groups.",
     "coverage": "Share of the catalogue that stands in somebody's list. High or low is neither good nor bad by itself.",
+    "novelty": "How rare the first ten are, in bits: one more for items half as often taken. Neither good nor bad by itself.",
+    "intra_list_diversity": "Share of the pairs among the first ten whose categories differ. Neither good nor bad by itself.",
+    "popularity_lift": "How much more popular the first ten are than what people chose: 0 is as popular, 1 twice as popular.",
 }
+COHORT_METRICS = ("ndcg_at_10", "recall_at_20")
+COHORT_CONTENDERS = (*LEARNED, "popularity")
+# what a smaller group shows is mostly chance, and of a very small one it is about somebody
+SMALLEST_GROUP = 30
 CONTENDER_NAMES = {
     "challenger": "Tonight's model",
     "champion": "Serving model",
     "popularity": "Popularity",
+    "ease": "EASE",
     "item_neighbours": "Item neighbours",
 }
 FUNNEL_STAGES = {
@@ -118,10 +139,20 @@ class Metric(Facts):
     contender: str
     against: str | None = None
     platform: str = "all"
+    cohort: str = "all"
     metric: str
     value: float
     low: float | None = None
     high: float | None = None
+    people: int = 0
+
+
+class Gap(Facts):
+    """Between the groups of people that one contender serves best and worst, of those that differ in one respect."""
+
+    value: float
+    best: str
+    worst: str
 
 
 class MetricPoint(Facts):
@@ -196,6 +227,14 @@ class ComparedPair(Facts):
     probability: float
 
 
+class LinkedFrom(Facts):
+    """What linking by interests alone would give from one cosine on: shares, of the links and of what there is to find."""
+
+    threshold: float
+    precision: float
+    recall: float
+
+
 class IdentityChange(Facts):
     """One merge or split of the night."""
 
@@ -221,6 +260,8 @@ class NightSummary(Facts):
     model_version: str | None = None
     people: tuple[ExamplePerson, ...] = ()
     compared: tuple[ComparedPair, ...] = ()
+    interests_alone: tuple[LinkedFrom, ...] = ()
+    behaviour_threshold: float | None = None
     identity_changes: tuple[IdentityChange, ...] = ()
     links: Links = Links()
 
@@ -246,7 +287,7 @@ class NightSummary(Facts):
 
     def standing(self, metric: str, platform: str = "all") -> Standing:
         """Who is best at a metric on a platform, and who cannot be told from it (nobody where more is no better)."""
-        rows = [row for row in self.metrics if (row.metric, row.platform) == (metric, platform)]
+        rows = [row for row in self.metrics if (row.metric, row.platform, row.cohort) == (metric, platform, "all")]
         own = {row.contender: row for row in rows if row.against is None}
         measured = [row for row in own.values() if isfinite(row.value)]
         if not measured or metric in UNRANKED:
@@ -256,12 +297,39 @@ class NightSummary(Facts):
         tied = {name for name, row in own.items() if row is not best and _tied(row, best, differences.get(name))}
         return Standing(rows=own, best=best.contender, tied=frozenset(tied))
 
+    def by_cohort(self, metric: str) -> dict[str, dict[str, Metric]]:
+        """Each cohort's own values by contender, cohorts in order of appearance."""
+        found: dict[str, dict[str, Metric]] = {}
+        for row in self.metrics:
+            shown = row.contender in COHORT_CONTENDERS and row.metric == metric
+            if shown and row.against is None and row.cohort != "all":
+                found.setdefault(row.cohort, {})[row.contender] = row
+        return found
+
+    def gaps(self, metric: str = COHORT_METRICS[0]) -> dict[str, dict[str, Gap]]:
+        """By respect ("history" of "history: new") and contender: how much worse the worst group fares than the best.
+
+        Groups of fewer than `SMALLEST_GROUP` people do not count, and one group alone has no gap.
+        """
+        groups: dict[tuple[str, str], list[tuple[float, str]]] = {}
+        for cohort, rows in self.by_cohort(metric).items():
+            respect, _, group = cohort.partition(": ")
+            for contender, row in rows.items():
+                if row.people >= SMALLEST_GROUP and isfinite(row.value):
+                    groups.setdefault((respect, contender), []).append((row.value, group))
+        found: dict[str, dict[str, Gap]] = {}
+        for (respect, contender), values in groups.items():
+            if len(values) > 1:
+                (high, best), (low, worst) = max(values), min(values)
+                found.setdefault(respect, {})[contender] = Gap(value=high - low, best=best, worst=worst)
+        return found
+
     def model_against_baselines(self) -> str:
         """One honest sentence: does the model earn its keep on the leading metric, over all platforms?"""
         if not self.metric_names():
             return ""
         leading = self.metric_names()[0]
-        rows = [row for row in self.metrics if (row.metric, row.platform) == (leading, "all")]
+        rows = [row for row in self.metrics if (row.metric, row.platform, row.cohort) == (leading, "all", "all")]
         own = sorted((row for row in rows if row.against is None and isfinite(row.value)), key=lambda row: row.value)
         best_first = own if leading in LOWER_IS_BETTER else own[::-1]
         model = next((row for row in best_first if row.contender in LEARNED), None)
@@ -276,6 +344,22 @@ class NightSummary(Facts):
         if best_first.index(model) < best_first.index(baseline):
             return f"The model beats the {what}: {measured}."
         return f"The model falls short of the {what}: {measured}. It does not earn its keep yet."
+
+    def what_interests_tell(self) -> str:
+        """One sentence on linking by interests alone: where it happens, or would be most precise, and how good that is."""
+        if not self.interests_alone:
+            return ""
+        limit, setting = self.behaviour_threshold, "`CROSSREC_BEHAVIOUR_THRESHOLD`"
+        if limit is None:
+            shown = max(self.interests_alone, key=lambda point: (point.precision, point.recall))
+            what = f"Interests alone link nobody, for {setting} is off, the default: at their most precise, from a cosine of"
+        else:
+            shown = min(self.interests_alone, key=lambda point: abs(point.threshold - limit))
+            what = f"Interests alone link from a cosine of {limit:.2f} on ({setting}): as measured from"
+        return (
+            f"{what} {shown.threshold:.2f} on, {shown.precision:.1%} of the pairs would be one person (precision), and "
+            f"{shown.recall:.1%} of the pairs of one person would be found (recall)."
+        )
 
 
 class Standing(Facts):

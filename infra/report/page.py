@@ -9,10 +9,13 @@ from markupsafe import Markup
 
 from infra.report import charts
 from infra.report.night import (
+    CHARTED,
+    COHORT_CONTENDERS,
+    COHORT_METRICS,
     FUNNEL_STAGES,
     LEARNED,
     METRIC_HELP,
-    METRIC_NAMES,
+    SMALLEST_GROUP,
     NightSummary,
     contender_name,
     duration,
@@ -40,12 +43,16 @@ def render(summary: NightSummary) -> str:
         "day": lambda when: f"{when.day} {when:%B %Y}",
         "short_day": lambda when: f"{when.day} {when:%b %Y}",
     }
-    followed = [name for name in METRIC_NAMES if len({p.as_of for p in summary.history if p.metric == name}) > 1]
+    followed = [name for name in CHARTED if len({p.as_of for p in summary.history if p.metric == name}) > 1]
     return environment.get_template("page.html.j2").render(
         night=summary,
         charts=charts,
         stages=FUNNEL_STAGES,
         help=METRIC_HELP,
+        charted=[name for name in summary.metric_names() if name in CHARTED],
+        cohort_metrics=COHORT_METRICS,
+        cohort_contenders=[name for name in summary.contenders() if name in COHORT_CONTENDERS],
+        smallest_group=SMALLEST_GROUP,
         learned=LEARNED,
         followed=followed,
         history_contenders=list(dict.fromkeys([*summary.contenders(), *(p.contender for p in summary.history)])),

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.report.night import (
+    CHARTED,
     FUNNEL_STAGES,
     ExamplePerson,
     Gate,
@@ -116,7 +117,7 @@ def _gates(gates: Iterable[Gate]) -> Iterable[RenderableType]:
 def _metrics(summary: NightSummary) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
     table.add_column("")
-    standings = {name: summary.standing(name) for name in summary.metric_names()}
+    standings = {name: summary.standing(name) for name in summary.metric_names() if name in CHARTED}
     for name in standings:
         table.add_column(metric_name(name), justify="right")
     for contender in summary.contenders():

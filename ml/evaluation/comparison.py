@@ -6,7 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ml.evaluation.metrics import Floats, Ints, Lists, Ranked, by_list, coverage, losses, placements, ranked
+from ml.evaluation.metrics import (
+    Floats,
+    Ints,
+    Lists,
+    Ranked,
+    by_list,
+    calibration_error,
+    coverage,
+    losses,
+    placements,
+    popularity_shown,
+    ranked,
+)
 
 ALL = "all"
 SCHEMA = pa.schema(
@@ -14,6 +26,7 @@ SCHEMA = pa.schema(
         ("contender", pa.string()),
         ("against", pa.string()),
         ("platform", pa.string()),
+        ("cohort", pa.string()),
         ("metric", pa.string()),
         ("value", pa.float64()),
         ("low", pa.float64()),
@@ -27,14 +40,35 @@ SCHEMA = pa.schema(
 class Contender:
     """A way to rank: `scored` has person_id, platform, item_id, score, label. Log loss needs `probabilities`.
 
-    AUC is taken over `auc_rows`, of the same columns, where those are given: a list of the best says nothing of how a
-    method orders the rest.
+    Where `scored` has no `category`, diversity is left out, and without `popularity` novelty and popularity lift. AUC is
+    taken over `auc_rows`, of the same columns, where those are given: a list of the best says nothing of how a method
+    orders the rest.
     """
 
     name: str
     scored: pa.Table
     probabilities: bool = False
     auc_rows: pa.Table | None = None
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A contender's rows in the judged lists, and what each list is worth."""
+
+    contender: Contender
+    rows: Ranked
+    auc_rows: Ranked
+    by_list: Mapping[str, Floats]
+    coverage: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """The lists that one line of the comparison is about: all, those of a platform, or those of a cohort."""
+
+    platform: str
+    cohort: str
+    lists: Ints
 
 
 @dataclass(frozen=True)
@@ -45,50 +79,77 @@ class _Estimate:
     """
 
     contender: str
-    platform: str
     metric: str
     ratios: Sequence[tuple[Floats, Floats]]
-    people: int
     offset: float = 0.0
 
-    def weighted(self, weights: Floats) -> Floats:
-        """The metric under each row of person weights (replicates, persons)."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            value: Floats = np.sum([(weights @ top) / (weights @ bottom) for top, bottom in self.ratios], axis=0)
-        return value + self.offset
+
+def _judged(contender: Contender, lists: Lists, catalogue: Mapping[str, int]) -> _Judged:
+    rows = ranked(contender.scored, lists, contender.name)
+    auc_rows = rows if contender.auc_rows is None else ranked(contender.auc_rows, lists, contender.name)
+    return _Judged(contender, rows, auc_rows, by_list(rows, lists), coverage(rows, lists, catalogue))
 
 
-def _estimates(contender: Contender, rows: Ranked, auc_rows: Ranked, lists: Lists) -> Iterator[_Estimate]:
-    persons = len(lists.persons)
+def _scopes(lists: Lists) -> Iterator[_Scope]:
+    yield _Scope(ALL, ALL, np.arange(len(lists.relevant)))
+    for index, platform in enumerate(lists.platforms):
+        yield _Scope(platform, ALL, np.flatnonzero(lists.platform == index))
+    for cohort, members in lists.cohorts.items():
+        yield _Scope(ALL, cohort, np.flatnonzero(members))
+
+
+def _estimates(judged: _Judged, lists: Lists, scope: _Scope) -> Iterator[_Estimate]:
+    """Metrics of lists in every scope; those pooled over rows overall and by platform only, as cohorts are small."""
+    name, probabilities = judged.contender.name, judged.contender.probabilities
+    persons, person = np.unique(lists.person[scope.lists], return_inverse=True)
+    person_of = np.full(len(lists.relevant), -1)
+    person_of[scope.lists] = person
 
     def by_person(person: Ints, values: Floats) -> Floats:
-        return np.bincount(person, values, minlength=persons).astype(np.float64)
+        return np.bincount(person, values, minlength=len(persons)).astype(np.float64)
 
-    def pooled(rows: Ranked, platform: int | None) -> tuple[Floats, Floats, Ints]:
-        held = np.flatnonzero(lists.platform[rows.list] == platform) if platform is not None else slice(None)
-        return rows.label[held], rows.score[held], lists.person[rows.list[held]]
+    def ratio(top: Floats, bottom: Floats) -> tuple[Floats, Floats]:
+        known = ~(np.isnan(top) | np.isnan(bottom))
+        return by_person(person[known], top[known]), by_person(person[known], bottom[known])
 
-    values = by_list(rows, lists)
-    for index, platform in [(None, ALL), *enumerate(lists.platforms)]:
-        chosen = np.flatnonzero((lists.platform == index) if index is not None else lists.person >= 0)
-        person = lists.person[chosen]
-        people = len(np.unique(person))
-        for metric, value in values.items():
-            ratio = by_person(person, value[chosen]), by_person(person, np.ones(len(chosen)))
-            yield _Estimate(contender.name, platform, metric, [ratio], people)
+    for metric, values in judged.by_list.items():
+        if not np.isnan(values[scope.lists]).all():
+            yield _Estimate(name, metric, [ratio(values[scope.lists], np.ones(len(scope.lists)))])
+    shown = popularity_shown(judged.rows, lists)
+    if shown is not None and lists.taken is not None:
+        lifted = [ratio(shown[scope.lists], lists.taken[scope.lists])]
+        if lifted[0][1].any():
+            yield _Estimate(name, "popularity_lift", lifted, offset=-1.0)
+    if scope.cohort != ALL:
+        return
 
-        label, score, person = pooled(auc_rows, index)
-        placed = placements(label, score)
-        if not np.isnan(placed).any() and len(placed):
-            # The AUC's first-order expansion over persons: mean placement of the positives plus that of the negatives,
-            # minus the AUC itself (Obuchowski 1997, for clustered data).
-            classes = [(by_person(person, placed * side), by_person(person, side)) for side in (label, 1 - label)]
-            area = float(placed[label == 1].mean())
-            yield _Estimate(contender.name, platform, "auc", classes, people, offset=-area)
-        label, score, person = pooled(rows, index)
-        if contender.probabilities and len(label):
-            ratio = by_person(person, losses(label, score)), by_person(person, np.ones(len(label)))
-            yield _Estimate(contender.name, platform, "log_loss", [ratio], people)
+    def pooled(rows: Ranked) -> tuple[Floats, Floats, Ints]:
+        held = person_of[rows.list] >= 0
+        return rows.label[held], rows.score[held], person_of[rows.list[held]]
+
+    label, score, person_of_row = pooled(judged.auc_rows)
+    placed = placements(label, score)
+    if not np.isnan(placed).any() and len(placed):
+        # The AUC's first-order expansion over persons: mean placement of the positives plus that of the negatives,
+        # minus the AUC itself (Obuchowski 1997, for clustered data).
+        classes = [
+            (by_person(person_of_row, placed * side), by_person(person_of_row, side)) for side in (label, 1 - label)
+        ]
+        yield _Estimate(name, "auc", classes, offset=-float(placed[label == 1].mean()))
+    label, score, person_of_row = pooled(judged.rows)
+    if probabilities and len(label):
+        lost = by_person(person_of_row, losses(label, score)), by_person(person_of_row, np.ones(len(label)))
+        yield _Estimate(name, "log_loss", [lost])
+
+
+def _without_interval(judged: _Judged, lists: Lists, scope: _Scope) -> Iterator[tuple[str, float]]:
+    """A resampled crowd always shows fewer items, and always looks worse calibrated: its quantiles bound neither."""
+    if scope.cohort != ALL:
+        return
+    yield "coverage", judged.coverage[scope.platform]
+    held = np.isin(judged.rows.list, scope.lists)
+    if judged.contender.probabilities and held.any():
+        yield "calibration_error", calibration_error(judged.rows.label[held], judged.rows.score[held])
 
 
 def _resamplings(persons: int, replicates: int, seed: int) -> Iterator[Floats]:
@@ -101,6 +162,21 @@ def _resamplings(persons: int, replicates: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(drawn.ravel(), minlength=count * persons).reshape(count, persons).astype(np.float64)
 
 
+def _measure(estimates: Sequence[_Estimate], replicates: int, seed: int) -> tuple[Floats, Floats]:
+    """Each estimate's value, and its values under resampling (estimates, replicates), the same persons drawn for all."""
+    tops, bottoms = (np.stack([ratio[side] for e in estimates for ratio in e.ratios], axis=1) for side in (0, 1))
+    first = np.cumsum([0, *(len(estimate.ratios) for estimate in estimates[:-1])])
+    offsets = np.array([estimate.offset for estimate in estimates])
+
+    def weighted(weights: Floats) -> Floats:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value: Floats = np.add.reduceat((weights @ tops) / (weights @ bottoms), first, axis=1) + offsets
+        return value
+
+    draws = [weighted(weights) for weights in _resamplings(len(tops), replicates, seed)]
+    return weighted(np.ones((1, len(tops))))[0], np.concatenate(draws).T
+
+
 def compare(
     contenders: Sequence[Contender],
     relevant: pa.Table,
@@ -109,67 +185,43 @@ def compare(
     level: float = 0.95,
     seed: int = 0,
 ) -> pa.Table:
-    """One row per contender, opponent, platform and metric: value, percentile interval over persons, people judged.
+    """One row per contender, opponent, platform, cohort and metric: value, percentile interval over persons, people judged.
 
     `against` is null for a contender's own value and names the opponent for a paired difference (contender minus
-    opponent, the same persons drawn for both). `platform` is 'all' or one platform. Metrics are means over the lists
-    of `relevant` (ndcg_at_10, recall_at_20, mrr) or pooled over their rows (auc, and log_loss for contenders that give
-    probabilities). Coverage has no interval, because a resampled crowd always shows fewer items.
+    opponent, the same persons drawn for both). `platform` is 'all' or one platform; `cohort` is 'all' or, over all
+    platforms, one of those that `relevant` tells (`Lists.from_table`). Metrics are means over the lists of `relevant`
+    (`by_list`, and popularity_lift), or pooled over their rows and then not by cohort: auc and, for contenders that give
+    probabilities, log_loss and calibration_error. Coverage and calibration error have no interval.
     """
     names = [contender.name for contender in contenders]
     if len(set(names)) < len(names):
         raise ValueError(f"contenders must have different names. Received: {names}")
     lists = Lists.from_table(relevant)
-    estimates: list[_Estimate] = []
-    rows: list[dict[str, object]] = []
-    for contender in contenders:
-        placed = ranked(contender.scored, lists, contender.name)
-        auc_rows = placed if contender.auc_rows is None else ranked(contender.auc_rows, lists, contender.name)
-        estimates += _estimates(contender, placed, auc_rows, lists)
-        people = {estimate.platform: estimate.people for estimate in estimates}
-        for platform, share in coverage(placed, lists, catalogue).items():
-            rows.append(_row(contender.name, None, platform, "coverage", share, None, people[platform]))
-
-    everyone = np.ones((1, len(lists.persons)))
-    points = [float(estimate.weighted(everyone)[0]) for estimate in estimates]
-    draws = np.hstack(
-        [
-            np.stack([estimate.weighted(weights) for estimate in estimates])
-            for weights in _resamplings(len(lists.persons), replicates, seed)
-        ]
-    )
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    place = {(e.contender, e.platform, e.metric): index for index, e in enumerate(estimates)}
-    for index, estimate in enumerate(estimates):
-        scope = estimate.platform, estimate.metric, estimate.people
-        interval = np.nanquantile(draws[index], tails)
-        rows.append(_row(estimate.contender, None, *scope[:2], points[index], interval, scope[2]))
-        for name in names:
-            other = place.get((name, *scope[:2]))
-            if name != estimate.contender and other is not None:
-                interval = np.nanquantile(draws[index] - draws[other], tails)
-                difference = points[index] - points[other]
-                rows.append(_row(estimate.contender, name, *scope[:2], difference, interval, scope[2]))
+    judged = [_judged(contender, lists, catalogue) for contender in contenders]
+    rows = [row for scope in _scopes(lists) for row in _compared(judged, lists, scope, replicates, level, seed)]
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def _row(
-    contender: str,
-    against: str | None,
-    platform: str,
-    metric: str,
-    value: float,
-    interval: Floats | None,
-    people: int,
-) -> dict[str, object]:
-    low, high = (None, None) if interval is None else (float(interval[0]), float(interval[1]))
-    return {
-        "contender": contender,
-        "against": against,
-        "platform": platform,
-        "metric": metric,
-        "value": value,
-        "low": low,
-        "high": high,
-        "people": people,
-    }
+def _compared(
+    judged: Sequence[_Judged], lists: Lists, scope: _Scope, replicates: int, level: float, seed: int
+) -> Iterator[dict[str, object]]:
+    people = len(np.unique(lists.person[scope.lists]))
+
+    def row(contender: str, against: str | None, metric: str, value: float, draws: Floats | None) -> dict[str, object]:
+        low, high = (
+            (None, None) if draws is None else np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2]).tolist()
+        )
+        told = (contender, against, scope.platform, scope.cohort, metric, value, low, high, people)
+        return dict(zip(SCHEMA.names, told, strict=True))
+
+    for each in judged:
+        for metric, share in _without_interval(each, lists, scope):
+            yield row(each.contender.name, None, metric, share, None)
+    estimates = [estimate for each in judged for estimate in _estimates(each, lists, scope)]
+    points, draws = _measure(estimates, replicates, seed)
+    place = {(estimate.contender, estimate.metric): index for index, estimate in enumerate(estimates)}
+    for (name, metric), index in place.items():
+        yield row(name, None, metric, float(points[index]), draws[index])
+        for opponent in (each.contender.name for each in judged if each.contender.name != name):
+            if (other := place.get((opponent, metric))) is not None:
+                yield row(name, opponent, metric, float(points[index] - points[other]), draws[index] - draws[other])

@@ -11,6 +11,8 @@ from ml.evaluation.comparison import ALL
 
 METRIC = "ndcg_at_10"
 MARGIN = 0.05
+# Most lists score 0. The mean of fewer people hangs on a handful of hits, whose percentile interval is too short.
+LARGE_COHORT = 100
 
 
 @dataclass(frozen=True)
@@ -24,26 +26,33 @@ class Decision:
 @dataclass(frozen=True)
 class _Measured:
     platform: str
+    cohort: str
     value: float
     low: float
     high: float
+    people: int
+
+    @property
+    def scope(self) -> str:
+        return self.platform if self.cohort == ALL else f"cohort {self.cohort}"
 
     def __str__(self) -> str:
         return f"{self.value:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
 
 
 def _measured(comparison: pa.Table, contender: str, against: str | None, metric: str = METRIC) -> list[_Measured]:
-    """A contender's values (or differences to an opponent) on each platform, 'all' first."""
+    """A contender's values (or differences to an opponent) overall, on each platform, then in each cohort."""
     opponent = pc.is_null(pc.field("against")) if against is None else pc.field("against") == against
     rows = comparison.filter((pc.field("contender") == contender) & (pc.field("metric") == metric) & opponent)
-    found = [_Measured(row["platform"], row["value"], row["low"], row["high"]) for row in rows.to_pylist()]
-    if ALL not in [measured.platform for measured in found]:
+    fields = ("platform", "cohort", "value", "low", "high", "people")
+    found = [_Measured(**{name: row[name] for name in fields}) for row in rows.to_pylist()]
+    if ALL not in [measured.scope for measured in found]:
         raise ValueError(
             f"the comparison has no overall {metric} of '{contender}'"
             + (f" against '{against}'" if against else "")
             + f". Contenders in it: {pc.unique(comparison['contender']).to_pylist()}"
         )
-    return sorted(found, key=lambda measured: (measured.platform != ALL, measured.platform))
+    return sorted(found, key=lambda each: (each.cohort != ALL, each.cohort, each.platform != ALL, each.platform))
 
 
 def decide(
@@ -57,9 +66,14 @@ def decide(
 
     The challenger is promoted when its metrics are finite and either there is no champion, or its difference to the
     champion is (1) overall not below minus `margin` times the champion's value, even at the interval's lower end (the
-    usual test of non-inferiority: Piaggio et al. 2012), and (2) neither overall nor on any platform significantly below
-    zero (the interval's upper end), so that many small losses cannot add up. Baselines never decide; a challenger that
-    does not beat one is warned about in the reasons.
+    usual test of non-inferiority: Piaggio et al. 2012), and (2) significantly below zero (the interval's upper end)
+    neither overall, nor on any platform, nor in any cohort of `LARGE_COHORT` people or more, so that neither many small
+    losses nor one group's large one pass. Baselines never decide; a challenger that does not beat one is warned about
+    in the reasons.
+
+    With intervals of 95%, a challenger that is truly worse by the margin is promoted in at most 2.5% of comparisons (one
+    tail), and one that is truly equal is called better in at most 2.5%. The tests of (2) are not corrected for their
+    number: each keeps 2.5% of the truly equal challengers waiting, which errs towards the champion.
     """
     notes = [_against_baseline(comparison, challenger, baseline) for baseline in baselines]
     own = comparison.filter((pc.field("contender") == challenger) & pc.is_null(pc.field("against")))
@@ -70,7 +84,7 @@ def decide(
     if champion is None:
         return Decision(True, [f"promote: there is no champion yet, and {METRIC} is {overall.value:.4f}", *notes])
 
-    overall, *platforms = _measured(comparison, challenger, champion)
+    overall, *parts = _measured(comparison, challenger, champion)
     allowed = -margin * _measured(comparison, champion, None)[0].value
     against = []
     if overall.low < allowed:
@@ -79,9 +93,9 @@ def decide(
             f"{allowed:+.4f} ({margin:.0%} of the champion's)"
         )
     against += [
-        f"keep: on {platform.platform} the challenger is significantly worse: {METRIC} {platform}"
-        for platform in (overall, *platforms)
-        if platform.high < 0
+        f"keep: on {part.scope} the challenger is significantly worse: {METRIC} {part}"
+        for part in (overall, *parts)
+        if part.high < 0 and (part.cohort == ALL or part.people >= LARGE_COHORT)
     ]
     if against:
         return Decision(False, [*against, *notes])

@@ -15,9 +15,16 @@ METRICS = {
     "ndcg_at_10": "NDCG@10",
     "recall_at_20": "Recall@20",
     "mrr": "MRR",
+    "precision_at_10": "precision@10",
+    "f1_at_10": "F1@10",
+    "map_at_10": "MAP@10",
     "auc": "AUC",
     "log_loss": "log loss",
+    "calibration_error": "calibration error",
     "coverage": "coverage",
+    "novelty": "novelty",
+    "intra_list_diversity": "intra-list diversity",
+    "popularity_lift": "popularity lift",
 }
 
 
@@ -42,7 +49,7 @@ def nights() -> list[Measured]:
         rows.append(Measured(f"{what}, pairwise precision", precision, "share", peer="the demo's truth"))
         rows.append(Measured(f"{what}, pairwise recall", recall, "share", peer="the demo's truth"))
     window = comparison["popularity_window"]
-    own = [row for row in comparison["comparison"] if row["against"] is None]
+    own = [row for row in comparison["comparison"] if row["against"] is None and row["cohort"] == "all"]
     for row in own:
         peers = [
             f"{window if other['contender'] == 'popularity' else other['contender']} {other['value']:.4f}"

@@ -54,8 +54,8 @@ def price(levels: tuple[float, ...] = LEVELS, thresholds: tuple[float, ...] = TH
             [found] = [
                 row
                 for row in comparison
-                if (row["contender"], row["metric"], row["platform"], row["against"])
-                == (CHALLENGER, "ndcg_at_10", "all", None)
+                if (row["contender"], row["metric"], row["platform"], row["cohort"], row["against"])
+                == (CHALLENGER, "ndcg_at_10", "all", "all", None)
             ]
             precision, recall = _pairwise(persons, truth)
             points.append((error, level, found["value"], found["low"], found["high"]))

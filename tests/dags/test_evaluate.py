@@ -15,12 +15,21 @@ from ml.evaluation.comparison import SCHEMA
 HELD_OUT = HeldOut(
     examples=pa.table({"person_id": ["P1"], "item_id": ["1"], "label": [1]}),
     relevant=pa.table({"person_id": ["P1"], "platform": ["shop"], "relevant": [1]}),
-    catalogue=pa.table({"platform": ["shop"], "items": [30]}),
+    catalogue=pa.table(
+        {
+            "platform": ["shop", "shop", "stream"],
+            "item_id": ["1", "2", "1"],
+            "category": ["crime", "drama", None],
+            "popularity": [0.75, 0.25, 1.0],
+            "is_available": [True, False, True],
+        }
+    ),
     baselines=pa.table({"contender": ["popularity_7d"], "item_id": ["1"]}),
 )
 VERSIONS = {"challenger": ModelVersion("ranker", 1, "run")}
 COMPARISON = pa.Table.from_pylist(
-    [{"contender": "challenger", "platform": "all", "metric": "mrr", "value": 0.25, "people": 1}], SCHEMA
+    [{"contender": "challenger", "platform": "all", "cohort": "all", "metric": "mrr", "value": 0.25, "people": 1}],
+    SCHEMA,
 )
 
 
@@ -52,7 +61,7 @@ def test_the_same_versions_and_data_are_compared_once(night) -> None:
     [
         ("examples", {"person_id": ["P1"], "item_id": ["1"], "label": [0]}),
         ("relevant", {"person_id": ["P1"], "platform": ["shop"], "relevant": [2]}),
-        ("catalogue", {"platform": ["shop"], "items": [31]}),
+        ("catalogue", {"platform": ["shop"], "item_id": ["3"]}),
         ("baselines", {"contender": ["popularity_7d"], "item_id": ["2"]}),
     ],
 )
@@ -79,3 +88,16 @@ def test_another_seed_is_compared_anew(night) -> None:
 def test_only_nights_that_share_the_snapshot_are_asked(night) -> None:
     later = Night(date(2000, 12, 22), settings=night.settings)
     assert compared_before(later, fingerprint_of(VERSIONS, HELD_OUT, 0)) is None
+
+
+def test_a_platform_could_show_what_is_available() -> None:
+    assert HELD_OUT.sizes == {"shop": 1, "stream": 1}
+
+
+def test_items_are_described_by_the_catalogue_of_their_platform() -> None:
+    scored = pa.table({"platform": ["stream", "shop", "shop"], "item_id": ["1", "2", "gone"], "score": [0.3, 0.2, 0.1]})
+    assert HELD_OUT.described(scored).sort_by([("score", "descending")]).to_pydict() == {
+        **scored.to_pydict(),
+        "category": [None, "drama", None],
+        "popularity": [1.0, 0.25, None],
+    }

@@ -39,7 +39,13 @@ SHARED = "as_of in (select as_of from marts.snapshots)"
         *(f"from marts.{mart} where {SHARED}" for mart in INCREMENTAL),
         *(
             f"from marts.{mart}"
-            for mart in ("baseline_lists", "popular_lists", "evaluation_relevant", "person_products")
+            for mart in (
+                "baseline_lists",
+                "popular_lists",
+                "evaluation_items",
+                "evaluation_relevant",
+                "person_products",
+            )
         ),
     ],
 )

@@ -119,11 +119,12 @@ def test_the_run_tells_everything(
 ) -> None:
     comparison = pa.table(
         {
-            "contender": ["challenger", "challenger", "popularity"],
-            "against": pa.array([None, "popularity", None], pa.string()),
-            "platform": ["all", "all", "shop"],
-            "metric": ["ndcg_at_10", "ndcg_at_10", "auc"],
-            "value": [0.25, 0.05, float("nan")],
+            "contender": ["challenger", "challenger", "popularity", "challenger"],
+            "against": pa.array([None, "popularity", None, None], pa.string()),
+            "platform": ["all", "all", "shop", "all"],
+            "cohort": ["all", "all", "all", "age_band: 56+"],
+            "metric": ["ndcg_at_10", "ndcg_at_10", "auc", "ndcg_at_10"],
+            "value": [0.25, 0.05, float("nan"), 0.2],
         }
     )
     page = tmp_path / "2000-12-15.html"
@@ -138,6 +139,8 @@ def test_the_run_tells_everything(
     assert run.info.status == "FINISHED"
     assert run.data.params == {"epochs": "2", "hidden": "(4,)"}
     assert run.data.metrics.keys() == {"loss", "challenger/all/ndcg_at_10"}
+    evaluated = client.get_metric_history(version.run_id, "challenger/all/ndcg_at_10")
+    assert {point.value for point in evaluated} == {0.25}
     assert [point.step for point in client.get_metric_history(version.run_id, "loss")] == [1, 2]
     lineage = {
         "as_of": "2000-12-15",

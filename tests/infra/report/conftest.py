@@ -6,7 +6,14 @@ from infra.report.night import NightSummary
 
 AS_OF = date(2000, 12, 15)
 CONTENDERS = {"challenger": 0.0713, "champion": 0.0698, "popularity": 0.0641, "item_neighbours": 0.0702}
-SCALE = {"ndcg_at_10": 1.0, "recall_at_20": 2.3, "mrr": 1.6, "auc": 10.4, "coverage": 4.0}
+SCALE = {"ndcg_at_10": 1.0, "recall_at_20": 2.3, "mrr": 1.6, "auc": 10.4, "coverage": 4.0, "novelty": 130.0}
+COHORTS = {
+    "history: heavy": (1.1, 3_100),
+    "history: light": (0.8, 900),
+    "history: new": (0.2, 29),
+    "gender: F": (0.95, 1_200),
+    "gender: M": (1.02, 2_700),
+}
 
 
 def _metrics():
@@ -25,6 +32,23 @@ def _metrics():
                 }
             if contender in ("challenger", "champion"):
                 yield {"contender": contender, "platform": platform, "metric": "log_loss", "value": 0.31 - quality / 10}
+
+
+def _by_cohort():
+    for cohort, (shift, people) in COHORTS.items():
+        for contender, quality in CONTENDERS.items():
+            for metric in ("ndcg_at_10", "recall_at_20", "mrr"):
+                value = quality * SCALE[metric] * shift
+                yield {
+                    "contender": contender,
+                    "platform": "all",
+                    "cohort": cohort,
+                    "metric": metric,
+                    "value": value,
+                    "low": 0.9 * value,
+                    "high": 1.1 * value,
+                    "people": people,
+                }
 
 
 def _history():
@@ -191,11 +215,16 @@ def facts() -> dict:
         "funnel": list(_funnel()),
         "totals": {"persons": 6_040, "multi_platform_persons": 2_397, "products": 3_883},
         "gates": list(_gates()),
-        "metrics": list(_metrics()),
+        "metrics": [*_metrics(), *_by_cohort()],
         "history": list(_history()),
         "promotion": "promote: not worse than the champion, overall ndcg_at_10 +0.0015 [-0.0008, +0.0038]",
         "model_version": "4",
         "people": PEOPLE,
+        "interests_alone": [
+            {"threshold": 0.0, "precision": 0.001234, "recall": 0.9206},
+            {"threshold": 0.5, "precision": 0.0016, "recall": 0.7937},
+            {"threshold": 0.95, "precision": 0.0034, "recall": 0.2751},
+        ],
         "links": {
             "report": "/home/ada/crossrec/var/reports/2000-12-15.html",
             "airflow_log": "/home/ada/crossrec/var/logs/nightly-2000-12-15.log",

@@ -59,6 +59,37 @@ def test_no_sentence_without_a_baseline():
     assert night().model_against_baselines() == ""
 
 
+@pytest.mark.parametrize(
+    ("threshold", "sentence"),
+    [
+        (
+            None,
+            "Interests alone link nobody, for `CROSSREC_BEHAVIOUR_THRESHOLD` is off, the default: at their most "
+            "precise, from a cosine of 0.95 on, 0.3% of the pairs would be one person (precision), and 27.5% of the pairs of "
+            "one person would be found (recall).",
+        ),
+        (
+            0.6,
+            "Interests alone link from a cosine of 0.60 on (`CROSSREC_BEHAVIOUR_THRESHOLD`): as measured from 0.50 on, 0.2% "
+            "of the pairs would be one person (precision), and 79.4% of the pairs of one person would be found (recall).",
+        ),
+    ],
+)
+def test_one_sentence_about_interests_alone(facts, threshold, sentence):
+    night = NightSummary.model_validate(facts | {"behaviour_threshold": threshold})
+    assert night.what_interests_tell() == sentence
+
+
+def test_of_two_that_are_as_precise_the_one_that_finds_more_is_named():
+    curve = [{"threshold": t, "precision": 0.5, "recall": r} for t, r in ((0.8, 0.4), (0.9, 0.25))]
+    told = NightSummary(as_of="2000-12-15", run_id="x", interests_alone=curve).what_interests_tell()
+    assert "from a cosine of 0.80 on, 50.0%" in told
+
+
+def test_nothing_measured_of_interests_is_nothing_said():
+    assert night().what_interests_tell() == ""
+
+
 def test_the_night_is_as_bad_as_its_worst_gate(facts, summary):
     assert summary.verdict == "warn"
     worse = deepcopy(facts)
@@ -75,3 +106,27 @@ def test_a_metric_that_could_not_be_computed_is_never_the_best():
     assert broken.standing("ndcg_at_10").best == "popularity"
     assert broken.model_against_baselines() == ""
     assert NightSummary.model_validate_json(broken.model_dump_json()).standing("ndcg_at_10").best == "popularity"
+
+
+def test_cohorts_are_no_standing_overall(facts, summary):
+    whole = NightSummary.model_validate(
+        facts | {"metrics": [row for row in facts["metrics"] if "cohort" not in row]},
+    )
+    assert summary.standing("ndcg_at_10") == whole.standing("ndcg_at_10")
+    assert summary.model_against_baselines() == whole.model_against_baselines()
+
+
+def test_a_gap_is_between_the_best_and_the_worst_group_that_is_large_enough(summary):
+    gaps = summary.gaps()
+    assert {respect: [*by_contender] for respect, by_contender in gaps.items()} == {
+        "history": ["challenger", "champion", "popularity"],
+        "gender": ["challenger", "champion", "popularity"],
+    }
+    history = gaps["history"]["challenger"]  # new people fare worst, but they are 29
+    assert (history.best, history.worst) == ("heavy", "light")
+    assert history.value == pytest.approx(0.0713 * 0.3)
+
+
+def test_one_group_alone_has_no_gap(facts):
+    kept = [row for row in facts["metrics"] if row.get("cohort") in (None, "history: heavy", "history: new")]
+    assert NightSummary.model_validate(facts | {"metrics": kept}).gaps() == {}

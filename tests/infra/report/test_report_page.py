@@ -49,8 +49,8 @@ def test_every_section_platform_and_person_is_there(page, summary):
     read = Reader(page)
     text = " ".join(" ".join(read.text).split())
     assert not read.open
-    assert read.tags.count("svg") == 3 + 1 + 6 + 1 + 3
-    assert text.count("How to read it:") == 4
+    assert read.tags.count("svg") == 3 + 1 + 1 + 6 + 1 + 3
+    assert text.count("How to read it:") == 5
     for platform in summary.funnel:
         assert platform.platform in text
         assert f"{platform.raw_rows:,}" in text
@@ -93,10 +93,57 @@ def test_what_platforms_write_stays_text(facts):
     assert page.count("&lt;script&gt;") >= 7
 
 
-@pytest.mark.parametrize("missing", ["funnel", "gates", "metrics", "history", "people", "totals", "links", "seconds"])
+@pytest.mark.parametrize(
+    "missing",
+    ["funnel", "gates", "metrics", "history", "people", "interests_alone", "totals", "links", "seconds"],
+)
 def test_any_part_may_be_missing(facts, missing):
     page = render(NightSummary.model_validate({key: value for key, value in facts.items() if key != missing}))
     assert not Reader(page).open
+
+
+def test_what_interests_alone_tell_is_drawn_said_and_listed(page, facts):
+    section = page[page.index('<section id="identity">') : page.index('<section id="gates">')]
+    assert section.count("<svg") == 1
+    label = re.search(r'<svg[^>]* role="img" aria-label="([^"]*)"', section)
+    assert label is not None
+    assert label[1] == "precision and recall of linking by interests alone, by the cosine of interests"
+    assert {"precision", "recall", "linked from this cosine on"} <= {*re.findall(r"<text[^>]*>([^<]*)</text>", section)}
+    assert "<code>CROSSREC_BEHAVIOUR_THRESHOLD</code> is off, the default" in section
+    cells = re.findall(r"<t[hd](?: scope=\"row\")?>([0-9.%]+)</t[hd]>", section)
+    assert cells == ["0.00", "0.12%", "92.1%", "0.50", "0.16%", "79.4%", "0.95", "0.34%", "27.5%"]
+    none = render(NightSummary.model_validate(facts | {"interests_alone": []}))
+    assert '<section id="identity">' not in none
+    assert "Interests alone" not in none
+
+
+def rows_of(page: str, start: str, end: str) -> list[list[str]]:
+    """The words of each table row between two places of a page, cell by cell."""
+    part = page[page.index(start) : page.index(end, page.index(start))]
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", part, re.DOTALL)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+    return [[re.sub(r"<[^>]+>", " ", cell) for cell in row] for row in cells]
+
+
+def test_for_whom_the_lists_are_good_is_told_in_two_small_tables(page, facts):
+    gaps = rows_of(page, "<h3>For whom</h3>", "<details>")
+    assert [row[0] for row in gaps] == ["gap in NDCG@10 by", "history", "gender"]
+    assert gaps[1][1].split() == ["0.0214", "heavy", "over", "light"]
+    header, *cohorts = rows_of(page, "By cohort, as numbers", "</table>")
+    assert header[1:] == ["people", "Tonight&#39;s model", "Serving model", "Popularity"]
+    assert cohorts[1][:2] == ["history: light", "900"]
+    assert cohorts[1][2].split() == ["0.0570", "0.0513", "to", "0.0627"]
+    assert cohorts[2] == ["history: new", "29", "-", "-", "-"]
+    whole = [row for row in facts["metrics"] if "cohort" not in row]
+    assert "For whom" not in render(NightSummary.model_validate(facts | {"metrics": whole}))
+
+
+def test_a_metric_without_a_panel_stands_among_the_numbers(page):
+    section = page[page.index('<section id="quality">') : page.index('<section id="nights">')]
+    assert section.count("<svg") == 6
+    numbers = rows_of(section, "By platform, as numbers", "</table>")
+    assert [row[0] for row in numbers][1:] == ["NDCG@10", "Recall@20", "MRR", "AUC", "Log loss", "Coverage", "Novelty"]
+    assert "Novelty: <span" in section
 
 
 def test_a_night_that_stopped_early_says_so(facts):

@@ -1,10 +1,12 @@
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from ml.evaluation.comparison import Contender, compare
-from ml.evaluation.metrics import auc
+from ml.evaluation.metrics import auc, calibration_error
 
 PEOPLE, ITEMS = 150, 15
 
@@ -22,6 +24,8 @@ def tables() -> tuple[dict[str, pa.Table], pa.Table]:
     rows = pa.table({"person_id": person, "platform": platform, "item_id": item, "label": label})
     relevant = rows.group_by(["person_id", "platform"]).aggregate([("label", "sum")])
     relevant = relevant.rename_columns({"label_sum": "relevant"})
+    history = pc.if_else(pc.less(relevant["person_id"], "p050"), "new", "heavy")  # of one person the same everywhere
+    relevant = relevant.append_column("history", history)
     scores = {
         "good": signal,
         "alike": signal + 0.01 * random.normal(size=len(signal)),
@@ -40,17 +44,28 @@ def comparison(tables: tuple[dict[str, pa.Table], pa.Table]) -> pa.Table:
 
 
 def row(
-    table: pa.Table, contender: str, metric: str, platform: str = "all", against: str | None = None
+    table: pa.Table,
+    contender: str,
+    metric: str,
+    platform: str = "all",
+    against: str | None = None,
+    cohort: str = "all",
 ) -> dict[str, float]:
     opponent = pc.field("against").is_null() if against is None else pc.field("against") == against
     found = table.filter(
         (pc.field("contender") == contender)
         & (pc.field("metric") == metric)
         & (pc.field("platform") == platform)
+        & (pc.field("cohort") == cohort)
         & opponent
     ).to_pylist()
     assert len(found) == 1
     return dict(found[0])
+
+
+def approximately(row: dict[str, Any]) -> dict[str, Any]:
+    """To be equal to but for the order of additions."""
+    return {name: pytest.approx(value) if isinstance(value, float) else value for name, value in row.items()}
 
 
 def test_values_are_the_plain_metrics(comparison: pa.Table, tables: tuple[dict[str, pa.Table], pa.Table]) -> None:
@@ -92,21 +107,69 @@ def test_auc_rows_decide_the_auc_and_nothing_else(
     ]
     compared = compare(contenders, relevant, {"shop": 30, "stream": 20}, replicates=400)
     is_auc = pc.field("metric") == "auc"
-    assert compared.filter(~is_auc).equals(comparison.filter(~is_auc))
+    assert compared.filter(~is_auc).to_pylist() == [
+        approximately(row) for row in comparison.filter(~is_auc).to_pylist()
+    ]
     for platform in ("all", "shop", "stream"):
         for one, other in (("good", "random"), ("random", "good")):
             swapped, plain = row(compared, one, "auc", platform), row(comparison, other, "auc", platform)
-            assert swapped == {**plain, "contender": one}
+            assert swapped == approximately({**plain, "contender": one})
         worse, better = (
             row(compared, "good", "auc", platform, "alike"),
             row(comparison, "random", "auc", platform, "alike"),
         )
-        assert worse == {**better, "contender": "good"}
+        assert worse == approximately({**better, "contender": "good"})
 
 
-def test_only_probabilities_have_a_log_loss(comparison: pa.Table) -> None:
-    assert row(comparison, "good", "log_loss")["value"] > 0
-    assert not comparison.filter((pc.field("contender") == "random") & (pc.field("metric") == "log_loss")).num_rows
+@pytest.mark.parametrize("metric", ["log_loss", "calibration_error"])
+def test_only_probabilities_have_a_log_loss_and_a_calibration(comparison: pa.Table, metric: str) -> None:
+    assert row(comparison, "good", metric)["value"] > 0
+    assert not comparison.filter((pc.field("contender") == "random") & (pc.field("metric") == metric)).num_rows
+
+
+def test_calibration_is_that_of_a_platforms_rows(
+    comparison: pa.Table, tables: tuple[dict[str, pa.Table], pa.Table]
+) -> None:
+    scored, relevant = tables
+    found = relevant.filter((pc.field("relevant") > 0) & (pc.field("platform") == "shop"))
+    rows = scored["good"].join(found, ["person_id", "platform"], join_type="inner")
+    expected = calibration_error(rows["label"].to_numpy(), rows["score"].to_numpy())
+    assert row(comparison, "good", "calibration_error", "shop")["value"] == pytest.approx(expected)
+
+
+def test_a_cohort_is_compared_as_if_there_were_no_other(
+    comparison: pa.Table, tables: tuple[dict[str, pa.Table], pa.Table]
+) -> None:
+    scored, relevant = tables
+    alone = relevant.filter(pc.field("history") == "new").drop_columns("history")
+    contenders = [Contender(name, table) for name, table in scored.items()]
+    expected = compare(contenders, alone, {"shop": 30, "stream": 20}, replicates=400)
+    for against in (None, "random"):
+        cohort = row(comparison, "good", "ndcg_at_10", against=against, cohort="history: new")
+        assert cohort == approximately(
+            row(expected, "good", "ndcg_at_10", against=against) | {"cohort": "history: new"}
+        )
+    people = {
+        name: row(comparison, "good", "mrr", cohort=name)["people"] for name in ("history: new", "history: heavy")
+    }
+    assert sum(people.values()) == row(comparison, "good", "mrr")["people"]
+    assert people["history: new"] <= 50
+
+
+def test_a_metric_is_left_out_for_whom_its_columns_are_missing(tables: tuple[dict[str, pa.Table], pa.Table]) -> None:
+    scored, relevant = tables
+    plain = scored["good"]
+    told = plain.append_column("category", plain["item_id"]).append_column(
+        "popularity", pa.array(np.full(len(plain), 0.25))
+    )
+    relevant = relevant.append_column("popularity", pa.array(np.full(len(relevant), 0.2)))
+    compared = compare([Contender("told", told), Contender("plain", plain)], relevant, {"shop": 30, "stream": 20}, 50)
+    for metric, value in (("novelty", 2.0), ("intra_list_diversity", 1.0), ("popularity_lift", 0.25)):
+        for platform in ("all", "shop"):
+            assert row(compared, "told", metric, platform)["value"] == pytest.approx(value)
+        assert row(compared, "told", metric, cohort="history: new")["high"] == pytest.approx(value)
+        assert not compared.filter((pc.field("contender") == "plain") & (pc.field("metric") == metric)).num_rows
+        assert not compared.filter((pc.field("against") == "plain") & (pc.field("metric") == metric)).num_rows
 
 
 def test_auc_interval_agrees_with_resampling_whole_people(

@@ -10,27 +10,23 @@ Interval = tuple[float, float, float]
 def comparison(
     overall: Interval = (0.0, -0.001, 0.001),
     shop: Interval = (0.0, -0.02, 0.02),
+    heavy: Interval = (0.0, -0.02, 0.02),
+    heavy_people: int = 100,
     popularity: Interval = (0.05, 0.04, 0.06),
 ) -> pa.Table:
     """A champion at NDCG 0.2; the challenger's differences to it and to popularity as given."""
     rows = [
-        ("challenger", None, "all", "ndcg_at_10", 0.2 + overall[0], 0.18, 0.22),
-        ("challenger", None, "all", "log_loss", 0.3, 0.2, 0.4),
-        ("champion", None, "all", "ndcg_at_10", 0.2, 0.18, 0.22),
-        ("challenger", "champion", "all", "ndcg_at_10", *overall),
-        ("challenger", "champion", "shop", "ndcg_at_10", *shop),
-        ("challenger", "popularity", "all", "ndcg_at_10", *popularity),
+        ("challenger", None, "all", "all", "ndcg_at_10", 0.2 + overall[0], 0.18, 0.22, 500),
+        ("challenger", None, "all", "all", "log_loss", 0.3, 0.2, 0.4, 500),
+        ("challenger", None, "all", "history: heavy", "ndcg_at_10", 0.3, 0.28, 0.32, heavy_people),
+        ("champion", None, "all", "all", "ndcg_at_10", 0.2, 0.18, 0.22, 500),
+        ("champion", None, "all", "history: heavy", "ndcg_at_10", 0.3, 0.28, 0.32, heavy_people),
+        ("challenger", "champion", "all", "history: heavy", "ndcg_at_10", *heavy, heavy_people),
+        ("challenger", "champion", "all", "all", "ndcg_at_10", *overall, 500),
+        ("challenger", "champion", "shop", "all", "ndcg_at_10", *shop, 50),
+        ("challenger", "popularity", "all", "all", "ndcg_at_10", *popularity, 500),
     ]
-    return pa.Table.from_pylist([dict(zip(SCHEMA.names, (*row, 100), strict=True)) for row in rows], SCHEMA)
-
-
-def test_the_first_champion_needs_no_opponent() -> None:
-    decision = decide(comparison(), "challenger", None, ["popularity"])
-    assert decision.promote
-    assert decision.reasons == [
-        "promote: there is no champion yet, and ndcg_at_10 is 0.2000",
-        "beats popularity: ndcg_at_10 +0.0500 [+0.0400, +0.0600]",
-    ]
+    return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +38,12 @@ def test_the_first_champion_needs_no_opponent() -> None:
         (comparison(overall=(0.0, -0.011, 0.011)), False, "below the margin of -0.0100 (5% of the champion's)"),
         (comparison(overall=(-0.004, -0.006, -0.002)), False, "keep: on all the challenger is significantly worse"),
         (comparison(shop=(-0.02, -0.03, -0.01)), False, "keep: on shop the challenger is significantly worse"),
+        (
+            comparison(heavy=(-0.02, -0.03, -0.01)),
+            False,
+            "keep: on cohort history: heavy the challenger is significantly worse",
+        ),
+        (comparison(heavy=(-0.02, -0.03, -0.01), heavy_people=99), True, "promote: not worse than the champion"),
     ],
 )
 def test_not_worse_overall_and_nowhere_clearly_worse(table: pa.Table, promote: bool, reason: str) -> None:

@@ -1,0 +1,28 @@
+-- What the platforms had on offer at the evaluation cut. One event is added to every item's, so that no share is 0: the
+-- novelty of an item that nobody took yet would be infinite.
+with evaluated as (
+    select as_of from {{ ref('snapshots') }}
+    where role = 'evaluation'
+),
+
+items as (
+    select * from {{ ref('item_popularity') }}
+),
+
+final as (
+    select
+        ---- ids
+        items.as_of,
+        items.platform,
+        items.item_id,
+        items.product_id,
+        ---- what it is
+        items.category,
+        items.is_available,
+        ---- measures
+        (items.events + 1) / sum(items.events + 1) over (partition by items.platform) as popularity
+    from items
+    inner join evaluated on items.as_of = evaluated.as_of
+)
+
+select * from final
