@@ -44,6 +44,9 @@ bench: setup ## Measure a first and a second night and the model; writes docs/be
 bench-identity: setup ## Measure how well, how fast and in how much memory accounts are linked
 	@$(BIN)/python -m tests.bench.identity
 
+bench-ranking: setup ## Measure the ranker beside simple methods over six nights a week apart
+	@$(BIN)/python -m tests.bench.ranking
+
 docs: setup ## Generate docs/settings.md and docs/benchmarks.md
 	@$(BIN)/crossrec settings > docs/settings.md
 	@$(BIN)/python -m tests.bench --render
@@ -70,4 +73,4 @@ $(UV):
 	@"$(PYTHON)" -m venv .uv >/dev/null || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; rm -rf .uv; exit 1; }
 	@.uv/bin/pip install -q --disable-pip-version-check uv==0.13.9
 
-.PHONY: help nightly test lint lint-sql format up doctor bench bench-identity docs lock clean setup
+.PHONY: help nightly test lint lint-sql format up doctor bench bench-identity bench-ranking docs lock clean setup

@@ -3,6 +3,7 @@
 import re
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -77,6 +78,9 @@ class Settings(BaseSettings):
         4, ge=1, description="Labelled snapshots to train on, besides the newest, which is held out."
     )
     epochs: int = Field(3, ge=1, description="Passes over the training examples.")
+    loss: Literal["listwise", "log_loss"] = Field(
+        "listwise", description="What the ranker learns: the order within each list, or each item's probability alone."
+    )
     model_name: str = Field("crossrec-ranker", description="Name of the registered model in MLflow.")
     auto_promote: bool = Field(True, description="Promote a challenger that passes the gate without asking a person.")
     seed: int = Field(20001215, description="Seed of everything random.")

@@ -32,7 +32,7 @@ def train(night: Night) -> None:
         night.say("nothing is trained: there is not enough history yet")
         return
     registry = Registry(night.settings)
-    spec, params = feature_spec(), _params(night)
+    spec, params = feature_spec(), params_of(night)
     examples = examples_of(night)
     newest = pc.max(examples["as_of"])
     training, holdout = (
@@ -101,8 +101,8 @@ def feature_spec() -> FeatureSpec:
     return FeatureSpec.from_dbt_columns([*columns, *crosses])
 
 
-def _params(night: Night) -> TrainingParams:
-    return TrainingParams(epochs=night.settings.epochs, seed=night.settings.seed)
+def params_of(night: Night) -> TrainingParams:
+    return TrainingParams(epochs=night.settings.epochs, seed=night.settings.seed, loss=night.settings.loss)
 
 
 def digest_of(table: pa.Table) -> str:

@@ -10,7 +10,7 @@
 
 {#- What dbt calls the temporary table of an incremental model is, for strategy `by_cut`, a view that is read once. -#}
 {% macro duckdb__create_table_as(temporary, relation, compiled_code, language='sql', partitioned_by=none, sorted_by=none) -%}
-    {%- if temporary and config.get('incremental_strategy') == 'by_cut' -%}
+    {%- if temporary and language == 'sql' and config.get('incremental_strategy') == 'by_cut' -%}
     create temporary view {{ relation.include(database=false, schema=false) }} as ({{ compiled_code }})
     {%- else -%}
     {{ dbt.duckdb__create_table_as(temporary, relation, compiled_code, language, partitioned_by, sorted_by) }}

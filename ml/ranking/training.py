@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 import numpy as np
@@ -18,11 +19,18 @@ log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
 
+LOG_LOSS_SHARE = 0.2
+LIST_KEYS = ("as_of", "person_id", "platform")
+
 
 @dataclass(frozen=True)
 class TrainingParams:
     """Hyper-parameters. The L1 penalty is in the units of the summed loss: a wide weight stays zero until its
-    examples, together, pull it by more than that."""
+    examples, together, pull it by more than that.
+
+    A listwise loss learns the order within each list; LOG_LOSS_SHARE of the log loss stays beside it, so that scores are
+    probabilities still.
+    """
 
     epochs: int = 3
     batch_size: int = 4096
@@ -31,12 +39,13 @@ class TrainingParams:
     deep_learning_rate: float = 0.02
     wide_learning_rate: float = 0.05
     wide_l1: float = 1.0
+    loss: Literal["log_loss", "listwise"] = "log_loss"
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the examples: mean weighted log loss while training, and log loss and AUC on the holdout."""
+    """One pass over the examples: mean loss by row while training, and log loss and AUC on the holdout."""
 
     epoch: int
     loss: float
@@ -123,6 +132,21 @@ def _labels(table: pa.Table, where: str) -> tuple[Floats, Floats]:
     return labels, weights / weights.mean(dtype=np.float64)
 
 
+def _splits(examples: pa.Table, params: TrainingParams) -> npt.NDArray[np.int32]:
+    """Where each list begins, and the end of the last. With the log loss alone every row is a list of its own."""
+    if params.loss == "log_loss":
+        return np.arange(examples.num_rows + 1, dtype=np.int32)
+    if missing := [name for name in LIST_KEYS if name not in examples.column_names]:
+        raise ValueError(f"training examples lack {missing}: a listwise loss needs the list of each row")
+    keys = [examples[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in LIST_KEYS]
+    begins = np.flatnonzero(np.any([np.diff(key) != 0 for key in keys], axis=0)) + 1
+    first = np.r_[0, begins]
+    if len(np.unique(np.stack([key[first] for key in keys]), axis=1).T) < len(first):
+        raise ValueError(f"training examples must be sorted by {LIST_KEYS}: some list's rows are apart")
+    splits: npt.NDArray[np.int32] = np.r_[first, examples.num_rows].astype(np.int32)
+    return splits
+
+
 class _Optimisers:
     """FTRL with L1 on the wide part, AdaGrad on the deep part, both touching only the rows a batch used."""
 
@@ -180,16 +204,33 @@ def _per_row(gradient: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     return tf.math.unsorted_segment_sum(flat, position, tf.size(rows)), rows
 
 
+def _listwise(label: tf.Tensor, weight: tf.Tensor, logits: tf.Tensor, rows_of: tf.Tensor) -> tf.Tensor:
+    """ListNet's top-one loss (Cao et al. 2007, equation 4) with binary gains, summed over the lists of a batch.
+
+    All are (rows,), whole lists one after the other; ``rows_of`` says of each row which list it is in. A list without a
+    positive has no loss.
+    """
+    shifted = logits - tf.gather(tf.math.segment_max(logits, rows_of), rows_of)
+    partition = tf.math.log(tf.math.segment_sum(tf.exp(shifted), rows_of))
+    gains = label * weight
+    surprise = tf.math.segment_sum(gains * (tf.gather(partition, rows_of) - shifted), rows_of)
+    return tf.reduce_sum(tf.math.divide_no_nan(surprise, tf.math.segment_sum(gains, rows_of)))
+
+
 def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., tf.Tensor]:
-    """One pass over shuffled examples as a single graph call: batches are cut inside it, so Python never waits."""
+    """One pass over shuffled lists as a single graph call: batches are cut inside it, so Python never waits."""
     optimisers = _Optimisers(network, params)
     categorical = len(network.spec.categorical)
-    batch_size = params.batch_size
 
-    def run(ids: tf.Tensor, numbers: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+    def run(
+        ids: tf.Tensor, numbers: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, splits: tf.Tensor, order: tf.Tensor
+    ) -> tf.Tensor:
         total = tf.constant(0.0, tf.float64)
-        for start in tf.range(0, tf.size(order), batch_size):
-            chosen = order[start : start + batch_size]
+        step = tf.maximum(params.batch_size * tf.size(order) // tf.size(labels), 1)
+        for start in tf.range(0, tf.size(order), step):
+            lists = order[start : start + step]
+            rows = tf.ragged.range(tf.gather(splits, lists), tf.gather(splits, lists + 1))
+            chosen = rows.flat_values
             wide_ids, label, weight = tf.gather(ids, chosen), tf.gather(labels, chosen), tf.gather(weights, chosen)
             deep_ids = wide_ids[:, :categorical]
             wide_rows, embedding_rows = tf.gather(network.wide, wide_ids), tf.gather(network.embeddings, deep_ids)
@@ -197,8 +238,9 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
             with tf.GradientTape() as tape:
                 tape.watch([wide_rows, embedding_rows])
                 logits = network.logits(wide_rows, embedding_rows, normalised)
-                losses = weight * tf.nn.sigmoid_cross_entropy_with_logits(label, logits)
-                loss = tf.reduce_sum(losses)
+                loss = tf.reduce_sum(weight * tf.nn.sigmoid_cross_entropy_with_logits(label, logits))
+                if params.loss == "listwise":
+                    loss = LOG_LOSS_SHARE * loss + _listwise(label, weight, logits, rows.value_rowids())
             wide_gradient, embedding_gradient, *gradients = tape.gradient(
                 loss, [wide_rows, embedding_rows, *optimisers.dense]
             )
@@ -208,7 +250,7 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
                 optimisers.apply_embeddings(*_per_row(embedding_gradient, deep_ids))
             optimisers.apply_dense(gradients)
             total += tf.cast(loss, tf.float64)
-        return total / tf.cast(tf.size(order), tf.float64)
+        return total / tf.cast(tf.size(labels), tf.float64)
 
     compiled: Callable[..., tf.Tensor] = tf.function(run)
     return compiled
@@ -221,11 +263,11 @@ def train(
     params: TrainingParams,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> TrainedModel:
-    """Trains Wide & Deep jointly on one logistic loss.
+    """Trains Wide & Deep jointly, for the order within each list and for probabilities.
 
-    `examples` and `holdout` have the columns of `spec`, `label` (0/1) and optionally `label_weight` (>= 0). The holdout
-    is only reported by epoch; it never chooses anything. The same tables, params and number of TensorFlow threads give
-    the same weights, bit by bit.
+    `examples` and `holdout` have the columns of `spec`, `label` (0/1) and optionally `label_weight` (>= 0). A listwise
+    loss needs LIST_KEYS too, and the rows of a list together. The holdout is only reported by epoch; it never chooses
+    anything. The same tables, params and number of TensorFlow threads give the same weights, bit by bit.
     Raises ValueError where there is nothing to learn from or a column is missing or unreadable.
     """
     labels, weights = _labels(examples, "training examples")
@@ -242,10 +284,11 @@ def train(
     ids = network.hash_ids(encoded.fingerprints)
     columns = [tf.constant(column, tf.float32) for column in (encoded.numbers, labels, weights)]
     del encoded
+    splits = tf.constant(_splits(examples, params))
     run, shuffle = _epoch_function(network, params), np.random.default_rng(params.seed)
     history = []
     for number in range(1, params.epochs + 1):
-        loss = float(run(ids, *columns, shuffle.permutation(len(labels)).astype(np.int32)))
+        loss = float(run(ids, *columns, splits, shuffle.permutation(len(splits) - 1).astype(np.int32)))
         if not np.isfinite(loss):
             raise ValueError(f"training diverged in epoch {number} (loss {loss}); lower the learning rates in {params}")
         epoch = Epoch(number, loss)

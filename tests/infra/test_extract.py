@@ -100,7 +100,9 @@ def test_the_same_night_again_writes_the_same_bytes(database, declare, lake, set
 def test_a_watermark_of_sqlite_is_text_whatever_it_was_declared(kind, sqlite_database, declare, lake, settings) -> None:
     platform = declare(sqlite_database.url, ORDERS)
     sqlite_database.execute(f"create table orders (order_no text, total int, recorded_at {kind})")
-    sqlite_database.execute("insert into orders values ('o1', 1, '2000-12-13 10:00:00'), ('o2', 2, '2000-12-15 10:00:00')")
+    sqlite_database.execute(
+        "insert into orders values ('o1', 1, '2000-12-13 10:00:00'), ('o2', 2, '2000-12-15 10:00:00')"
+    )
     assert load(platform, NIGHT_1, lake, settings).rows == 1
 
 

@@ -29,6 +29,11 @@ neighbours as (
     where as_of in (select as_of from relevant)
 ),
 
+leads as (
+    select * from {{ ref('product_ease') }}
+    where as_of in (select as_of from relevant)
+),
+
 interactions as (
     select * from {{ ref('interactions') }}
 ),
@@ -96,10 +101,32 @@ by_neighbours as (
     group by all
 ),
 
+by_ease as (
+    select
+        relevant.as_of,
+        relevant.person_id,
+        relevant.platform,
+        items.item_id,
+        items.product_id,
+        'ease' as contender,
+        round(sum(leads.weight * {{ recency('history.occurred_at', 'history.as_of', 14) }}), 9) as score
+    from relevant
+    inner join history on relevant.as_of = history.as_of and relevant.person_id = history.person_id
+    inner join leads on history.as_of = leads.as_of and history.product_id = leads.product_id
+    inner join items
+        on
+            leads.as_of = items.as_of
+            and leads.neighbour_id = items.product_id
+            and relevant.platform = items.platform
+    group by all
+),
+
 scored as (
     select * from by_popularity
     union all
     select * from by_neighbours
+    union all
+    select * from by_ease
 ),
 
 ranked as (

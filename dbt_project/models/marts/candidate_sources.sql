@@ -39,12 +39,19 @@ transitions as (
     where as_of in ({{ snapshots_to_build() }})
 ),
 
+leads as (
+    select * from {{ ref('product_ease') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
 product_ids as (
     select product_id from items
     union
     select neighbour_id as product_id from neighbours
     union
     select next_product_id as product_id from transitions
+    union
+    select neighbour_id as product_id from leads
 ),
 
 products as (
@@ -69,10 +76,10 @@ history as (
         person_history.as_of,
         person_history.product_id,
         person_history.weight,
-        person_history.position
+        person_history.position,
+        {{ recency('person_history.occurred_at', 'person_history.as_of', 14) }} as recency_weight
     from {{ ref('person_history') }} as person_history
     inner join persons on person_history.as_of = persons.as_of and person_history.person_id = persons.person_id
-    where person_history.position <= 20
 ),
 
 tastes as (
@@ -112,6 +119,18 @@ by_neighbours as (
     from history
     inner join neighbours on history.as_of = neighbours.as_of and history.product_id = neighbours.product_id
     inner join products on neighbours.neighbour_id = products.product_id
+    where history.position <= 20
+    group by all
+),
+
+by_ease as (
+    select
+        history.person,
+        products.product,
+        round(cast(sum(cast(leads.weight * history.recency_weight as decimal(18, 15))) as double), 9) as score
+    from history
+    inner join leads on history.as_of = leads.as_of and history.product_id = leads.product_id
+    inner join products on leads.neighbour_id = products.product_id
     group by all
 ),
 
@@ -138,6 +157,16 @@ best_by_person as (
         row_number() over (
             partition by by_neighbours.person order by by_neighbours.score desc, by_neighbours.product
         ) <= 100
+    union all
+    select
+        'ease' as generator,
+        by_ease.*
+    from by_ease
+    anti join consumed on by_ease.person = consumed.person and by_ease.product = consumed.product
+    qualify
+        row_number() over (
+            partition by by_ease.person order by by_ease.score desc, by_ease.product
+        ) <= 150
     union all
     select
         'transitions' as generator,
@@ -260,6 +289,7 @@ best as (
     from proposed
     qualify
         position <= case generator
+            when 'ease' then 80
             when 'neighbours' then 60
             when 'transitions' then 20
             when 'trending' then 40

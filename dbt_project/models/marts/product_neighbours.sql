@@ -22,13 +22,13 @@ mass as (
     group by all
 ),
 
--- each pair once, in the order of its ids
+-- each pair once, in the order of its ids; as decimals, whose sum does not depend on the order in which threads add
 pairs as (
     select
         history.as_of,
         history.product_id,
         other.product_id as other_id,
-        sum(least(history.recency_weight, other.recency_weight)) as together
+        sum(cast(least(history.recency_weight, other.recency_weight) as decimal(18, 15))) as together
     from history
     inner join history as other
         on

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from ml.ranking.features import Feature, FeatureSpec
-from ml.ranking.training import Epoch, TrainedModel, TrainingParams, score, train
+from ml.ranking.training import Epoch, TrainedModel, TrainingParams, _listwise, score, train
 from ml.ranking.wide_deep import build_model, fingerprint, network_of
 
 Examples = Callable[[int, int], pa.Table]
@@ -143,3 +143,56 @@ def test_one_kind_of_feature_is_enough(make_examples: Examples, spec: FeatureSpe
     trained = train(table, table, only, QUICK)
     assert len(trained.model.inputs) == 2
     assert trained.history[0].holdout_auc is not None
+
+
+# --- lists
+
+
+def test_the_listwise_loss_by_hand() -> None:
+    """Two lists: the positive holds 3/4 of the first's softmax; the second's two positives hold 1/2 and 1/4."""
+    logits = np.log(np.array([3.0, 1.0, 2.0, 1.0, 1.0], np.float32))
+    label = tf.constant([1.0, 0.0, 1.0, 1.0, 0.0])
+    loss = _listwise(label, tf.ones(5), tf.constant(logits), tf.constant([0, 0, 1, 1, 1], tf.int64))
+    assert float(loss) == pytest.approx(-np.log(3 / 4) - (np.log(1 / 2) + np.log(1 / 4)) / 2, abs=1e-6)
+
+
+def test_a_list_without_a_positive_teaches_no_order() -> None:
+    lists = tf.constant([0, 0, 1], tf.int64)
+    assert float(_listwise(tf.constant([0.0, 0.0, 1.0]), tf.ones(3), tf.constant([5.0, 1.0, 2.0]), lists)) == 0.0
+
+
+def in_lists(table: pa.Table, size: int) -> pa.Table:
+    number = np.arange(table.num_rows) // size
+    for name in ("platform", "person_id", "as_of"):
+        table = table.add_column(0, name, pa.array([f"{name}{n}" for n in number]))
+    return table
+
+
+LISTWISE = replace(QUICK, loss="listwise", epochs=3, batch_size=256)
+
+
+def test_order_within_lists_is_learned_and_scores_stay_probabilities(
+    make_examples: Examples, spec: FeatureSpec
+) -> None:
+    held = make_examples(4_000, 2)
+    trained = train(in_lists(make_examples(8_000, 1), 20), held, spec, LISTWISE)
+    assert trained.history[-1].holdout_auc is not None
+    assert trained.history[-1].holdout_auc > 0.83
+    rate = np.mean(held["label"].to_numpy())
+    assert score(trained.model, spec, held).mean() == pytest.approx(rate, rel=0.35)
+
+
+def test_batches_hold_whole_lists(make_examples: Examples, spec: FeatureSpec) -> None:
+    """One list longer than a batch is a batch, and the same seed gives the same weights."""
+    table = in_lists(make_examples(3_000, 1), 700)
+    first, again = train(table, None, spec, LISTWISE), train(table, None, spec, LISTWISE)
+    assert weights(first) == weights(again)
+    assert weights(first) != weights(train(table, None, spec, replace(LISTWISE, loss="log_loss")))
+
+
+def test_rows_without_their_list_are_refused(make_examples: Examples, spec: FeatureSpec) -> None:
+    with pytest.raises(ValueError, match=r"lack \['as_of', 'person_id', 'platform'\]"):
+        train(make_examples(300, 1), None, spec, LISTWISE)
+    apart = in_lists(make_examples(300, 1), 100).take([*range(0, 300, 2), *range(1, 300, 2)])
+    with pytest.raises(ValueError, match="some list's rows are apart"):
+        train(apart, None, spec, LISTWISE)

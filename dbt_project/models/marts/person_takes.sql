@@ -1,0 +1,24 @@
+-- What each person had taken by each cut, once by product, at its newest.
+with cuts as (
+    select as_of from {{ ref('snapshots') }}
+),
+
+interactions as (
+    select * from {{ ref('interactions') }}
+),
+
+final as (
+    select
+        cuts.as_of,
+        interactions.person_id,
+        interactions.product_id,
+        max_by(interactions.platform, (interactions.occurred_at, interactions.event_id)) as platform,
+        max_by(interactions.category, (interactions.occurred_at, interactions.event_id)) as category,
+        max(interactions.occurred_at) as occurred_at,
+        max(interactions.weight) as weight
+    from cuts
+    inner join interactions on {{ known_at_cut('interactions', 'cuts') }}
+    group by all
+)
+
+select * from final
