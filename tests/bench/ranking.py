@@ -5,10 +5,11 @@ and know the same history. A person's lists of all weeks and seeds count as one 
 """
 
 import os
+import shutil
 import sys
 import tempfile
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,6 +24,8 @@ from implicit.bpr import BayesianPersonalizedRanking
 from implicit.recommender_base import RecommenderBase
 from rich.progress import track
 
+from dags.steps.build import build_marts
+from dags.steps.link import identity_key
 from dags.steps.night import Night
 from dags.steps.train import examples_of, feature_spec, params_of
 from infra.settings import Settings
@@ -34,6 +37,7 @@ from tests.bench.measured import Measured, run, save
 FIRST, NIGHTS, SEEDS = date(2000, 12, 1), 6, (1, 2, 3)
 METRICS = {"ndcg_at_10": "NDCG@10", "recall_at_20": "Recall@20"}
 RANKER = "Wide & Deep"
+FUSED, OWN = "fused", "own platform only"
 REPLICATES = 2_000
 LISTS = ["person_id", "platform"]
 PEERS = {
@@ -44,19 +48,25 @@ PEERS = {
 }
 
 
-def contenders(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
-    """Every contender's scored rows of the held-out week, by seed; a method without chance has seed 0."""
+def by_ranker(night: Night, loss: str = "listwise") -> Iterator[tuple[int, pa.Table]]:
+    """The held-out candidates of a night as the night's ranker scores them, by seed."""
     examples, spec = examples_of(night), feature_spec()
     newest = pc.max(examples["as_of"])
     learned, held_out = (
         examples.filter(pc.less(examples["as_of"], newest)),
         examples.filter(pc.equal(examples["as_of"], newest)),
     )
-    columns = [*LISTS, "item_id", "label"]
     for seed in SEEDS:
-        for name, loss in ((RANKER, "listwise"), (f"{RANKER}, log loss alone", "log_loss")):
-            model = train(learned, None, spec, replace(params_of(night), seed=seed, loss=loss)).model
-            yield name, seed, held_out.select(columns).append_column("score", pa.array(score(model, spec, held_out)))
+        model = train(learned, None, spec, replace(params_of(night), seed=seed, loss=loss)).model
+        scores = pa.array(score(model, spec, held_out))
+        yield seed, held_out.select([*LISTS, "item_id", "label"]).append_column("score", scores)
+
+
+def contenders(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
+    """Every contender's scored rows of the held-out week, by seed; a method without chance has seed 0."""
+    for name, loss in ((RANKER, "listwise"), (f"{RANKER}, log loss alone", "log_loss")):
+        for seed, scored in by_ranker(night, loss):
+            yield name, seed, scored
     baselines = query(
         night.settings,
         "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
@@ -110,26 +120,36 @@ def factorised(night: Night, model: RecommenderBase) -> pa.Table:
     return pa.Table.from_pandas(listed[[*LISTS, "item_id", "score", "label"]], preserve_index=False)
 
 
-def judged(night: Night) -> tuple[pd.DataFrame, float]:
-    """One row by list, contender and metric (the mean over seeds); and the share of what was taken among the candidates."""
-    relevant = query(night.settings, "select person_id, platform, relevant from marts.evaluation_relevant order by all")
-    lists = Lists.from_table(relevant)
+def by_list_of(night: Night, scored: Iterable[tuple[str, int, pa.Table]]) -> pd.DataFrame:
+    """One row by list and contender, with each metric's mean over seeds."""
+    lists = Lists.from_table(
+        query(night.settings, "select person_id, platform, relevant from marts.evaluation_relevant order by all")
+    )
     frames = []
-    for name, seed, scored in contenders(night):
-        values = by_list(ranked(scored, lists, name), lists)
+    for name, _, rows in scored:
+        values = by_list(ranked(rows, lists, name), lists)
+        persons, platforms = np.asarray(lists.persons.to_pylist()), np.asarray(lists.platforms)
         frames.append(
             pd.DataFrame({metric: values[metric] for metric in METRICS}).assign(
-                contender=name,
-                seed=seed,
-                person_id=np.asarray(lists.persons.to_pylist())[lists.person],
-                platform=np.asarray(lists.platforms)[lists.platform],
-                week=night.as_of,
+                contender=name, person_id=persons[lists.person], platform=platforms[lists.platform], week=night.as_of
             )
         )
-        if name == RANKER:
-            retrieved = pc.sum(scored["label"]).as_py() / pc.sum(relevant["relevant"]).as_py()
-    every = pd.concat(frames)
-    return every.groupby([*LISTS, "week", "contender"], as_index=False)[[*METRICS]].mean(), retrieved
+    return pd.concat(frames).groupby([*LISTS, "week", "contender"], as_index=False)[[*METRICS]].mean()
+
+
+def candidate_recall(night: Night) -> float:
+    """Share of what was taken in the held-out week that the candidates held."""
+    [(share,)] = (
+        query(
+            night.settings,
+            "select (select sum(label) from marts.training_examples"
+            " where as_of in (select as_of from marts.snapshots where role = 'evaluation'))"
+            " / (select sum(relevant) from marts.evaluation_relevant)",
+        )
+        .to_pandas()
+        .itertuples(index=False)
+    )
+    return float(share)
 
 
 def rows_of(values: pd.DataFrame) -> list[Measured]:
@@ -143,32 +163,98 @@ def rows_of(values: pd.DataFrame) -> list[Measured]:
         people = f"of {table.index.get_level_values('person_id').nunique()} people"
         for name, mean in means.items():
             bar = 1.25 * means[best] if name == RANKER else None
-            low, high = interval(table, table[name])
+            low, high = interval(table[name])
             peer = f"the best baseline, {best}, {means[best]:.4f}; goal 1.25 of it" if name == RANKER else None
             rows.append(Measured(f"{title} [{low:.4f}, {high:.4f}], {name}", mean, people, bar, peer, at_least=True))
         for platform in ("all", *sorted(set(table.index.get_level_values("platform")))):
             own = table if platform == "all" else table.xs(platform, level="platform", drop_level=False)
-            low, high = interval(own, own[RANKER] - own[best])
+            low, high = interval(own[RANKER] - own[best])
             value = float((own[RANKER] - own[best]).mean())
             name = f"{title}, {RANKER} minus {best} [{low:+.4f}, {high:+.4f}], {platform}"
             rows.append(Measured(name, value, "paired", 0.0 if platform == "all" else None, at_least=True))
     return rows
 
 
-def interval(table: pd.DataFrame, values: pd.Series) -> tuple[float, float]:
+def interval(values: pd.Series) -> tuple[float, float]:
     """95% percentile bootstrap of the mean over lists, in which persons are drawn with all their lists."""
-    person = pd.factorize(table.index.get_level_values("person_id"))[0]
+    person = pd.factorize(values.index.get_level_values("person_id"))[0]
     sums, counts = np.bincount(person, values), np.bincount(person)
     drawn = np.random.default_rng(0).integers(len(sums), size=(REPLICATES, len(sums)))
     low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
     return float(low), float(high)
 
 
+# --- what other platforms' data is worth
+
+
+def lift(night: Night, folder: Path) -> pd.DataFrame:
+    """One row by list of those on several platforms: with what they did everywhere, and with each account by itself.
+
+    Both are judged by the same week. Who has too little history on a platform to be ranked there alone gets popular items.
+    """
+    apart = each_account_alone(night, folder)
+    cut = "as_of in (select as_of from marts.snapshots where role = 'evaluation')"
+    labels, accounts, popular, reach, known = (
+        query(night.settings, sql).to_pandas()
+        for sql in (
+            "select person_id, platform, item_id, 1 as label from marts.snapshot_labels"
+            f" inner join marts.item_popularity using (as_of, platform, product_id) where {cut}",
+            "select platform || ':' || account_id as account, person_id as person from marts.person_accounts",
+            "select person_id, platform, item_id, score from marts.baseline_lists"
+            f" where contender = 'popularity_7d' and {cut}",
+            "select person_id, platform, reach from marts.evaluation_relevant",
+            f"select person_id, platform, events from marts.person_platforms where {cut}",
+        )
+    )
+    shown = []
+    for seed, scored in by_ranker(apart):
+        own = scored.to_pandas().merge(accounts, left_on="person_id", right_on="account")
+        own = own.assign(person_id=own["person"]).drop_duplicates([*LISTS, "item_id"])
+        rest = popular.merge(own[LISTS].drop_duplicates(), how="left", indicator=True).query("_merge == 'left_only'")
+        rows = pd.concat([own, rest])[[*LISTS, "item_id", "score"]].merge(labels, how="left", on=[*LISTS, "item_id"])
+        rows["label"] = rows["label"].fillna(0).astype(int)
+        shown.append((OWN, seed, pa.Table.from_pandas(rows, preserve_index=False)))
+    shown += [(FUSED, seed, scored) for seed, scored in by_ranker(night)]
+    values = by_list_of(night, shown).merge(reach, on=LISTS).merge(known, on=LISTS)
+    return values[values["reach"] == "several platforms"]
+
+
+def each_account_alone(night: Night, folder: Path) -> Night:
+    """The night in a copy of its home in which no two accounts are one person."""
+    home = folder / "apart"
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(night.settings.home, home, ignore=shutil.ignore_patterns("logs", "mlflow", "airflow", "demo"))
+    apart = Night(night.as_of, "bench", Settings(home=home))
+    key = identity_key(night.as_of.isoformat(), "account_persons")
+    persons = apart.read_table(key)
+    alone = pc.binary_join_element_wise(persons["platform"], persons["account_id"], ":")
+    apart.write_table(key, persons.set_column(persons.column_names.index("person_id"), "person_id", alone))
+    build_marts(apart)
+    return apart
+
+
+def lift_rows(values: pd.DataFrame) -> list[Measured]:
+    rows = []
+    for who, chosen in (("people on several platforms", values["events"] >= 0), ("newcomers", values["events"] < 5)):
+        for metric, title in METRICS.items():
+            table = values[chosen].pivot_table(index=[*LISTS, "week"], columns="contender", values=metric)
+            (low, high), gain = interval(table[FUSED] - table[OWN]), float((table[FUSED] - table[OWN]).mean())
+            means = f"{table[FUSED].mean():.4f} against {table[OWN].mean():.4f}, {len(table)} lists"
+            name = f"{title}, fused minus own platform only [{low:+.4f}, {high:+.4f}], {who}"
+            rows.append(Measured(name, gain, "paired", 0.0, means, at_least=True))
+            if who == "newcomers":
+                ratio = float(table[FUSED].mean() / table[OWN].mean())
+                rows.append(
+                    Measured(f"{title}, fused over own platform only, {who}", ratio, "times", 1.3, at_least=True)
+                )
+    return rows
+
+
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--nights", type=int, default=NIGHTS, help="how many nights, a week apart")
     options = parser.parse_args()
-    values, recalls = [], []
+    values, lifts, recalls = [], [], []
     with tempfile.TemporaryDirectory(prefix="crossrec-ranking-") as folder:
         home = Path(folder) / "var"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CROSSREC_")}
@@ -176,11 +262,12 @@ def main() -> None:
             as_of = FIRST + timedelta(days=7 * number)
             command = [sys.executable, "-m", "dags.cli", "nightly", "--date", as_of.isoformat()]
             run(command, {**environment, "CROSSREC_HOME": str(home)}, Path(folder) / "night.log")
-            found, recall = judged(Night(as_of, "bench", Settings(home=home)))
-            values.append(found)
-            recalls.append(recall)
+            night = Night(as_of, "bench", Settings(home=home))
+            values.append(by_list_of(night, contenders(night)))
+            lifts.append(lift(night, Path(folder)))
+            recalls.append(candidate_recall(night))
     name = f"candidate recall, mean of {options.nights} held-out weeks"
-    rows = [Measured(name, float(np.mean(recalls)), "share"), *rows_of(pd.concat(values))]
+    rows = [Measured(name, float(np.mean(recalls)), "share"), *rows_of(pd.concat(values)), *lift_rows(pd.concat(lifts))]
     save("bench-ranking", rows)
 
 
