@@ -23,14 +23,11 @@ def pytest_configure() -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """A test in tests/dags is marked `dags`, and so on; any other is a unit test.
 
-    Where there are several processes, what takes long to make is made in one: the warehouse of tests/dbt and the two nights.
+    Where there are several processes, the tests of a file stay together, and those of tests/dbt, which share a warehouse.
     """
     folder = item.path.relative_to(Path(__file__).parent).parts[0]
     item.add_marker(folder if folder in FOLDERS else "unit")
-    together = folder if folder == "dbt" else item.path.name
-    if "two_nights" in getattr(item, "fixturenames", ()):
-        together = "two_nights"
-    item.add_marker(pytest.mark.xdist_group(together))
+    item.add_marker(pytest.mark.xdist_group(folder if folder == "dbt" else item.path.name))
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,9 @@
 {% macro get_incremental_by_cut_sql(arguments) -%}
     delete from {{ arguments.target_relation }} where as_of = {{ as_of() }};
     insert into {{ arguments.target_relation }} by name select * from {{ arguments.temp_relation }}
+    {%- if model.language == 'python' %};  -- whose rows come in a table that dbt-duckdb leaves behind
+    drop table {{ arguments.temp_relation }}
+    {%- endif %}
 {%- endmacro %}
 
 {#- What dbt calls the temporary table of an incremental model is, for strategy `by_cut`, a view that is read once. -#}

@@ -3,19 +3,21 @@
 import hashlib
 import json
 import os
+import pickle
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from filelock import FileLock
 
 from dags.steps.night import Night
 from infra.settings import PROJECT_ROOT, Settings
@@ -77,7 +79,19 @@ def files(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def two_nights(tmp_path_factory: pytest.TempPathFactory) -> TwoNights:
-    home = tmp_path_factory.mktemp("two_nights") / "home"
+    """Run by the first of the test processes that asks for them; the others wait, and get a copy of their own."""
+    own = tmp_path_factory.mktemp("two_nights")
+    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with FileLock(shared / "two_nights.lock"):
+        known = shared / "two_nights.pickle"
+        if not known.exists():
+            known.write_bytes(pickle.dumps(_two_nights(shared / "home")))
+        nights: TwoNights = pickle.loads(known.read_bytes())
+        return replace(nights, home=copied(nights.home, own / "copy"))
+
+
+def _two_nights(home: Path) -> TwoNights:
+    shutil.rmtree(home, ignore_errors=True)  # of a process that failed
     nights = TwoNights(home, {}, {})
     for as_of in (FIRST, SECOND):
         done = crossrec(home, *nightly(as_of))
