@@ -34,11 +34,7 @@ def train(night: Night) -> None:
     registry = Registry(night.settings)
     spec, params = feature_spec(), params_of(night)
     examples = examples_of(night)
-    newest = pc.max(examples["as_of"])
-    training, holdout = (
-        examples.filter(pc.less(examples["as_of"], newest)),
-        examples.filter(pc.equal(examples["as_of"], newest)),
-    )
+    training, holdout = split(examples)
     digest = digest_of(examples)
     fingerprint = hashlib.sha256(
         "|".join([digest, spec.to_json(), json.dumps(asdict(params), sort_keys=True), code_of("ranking")]).encode()
@@ -88,6 +84,12 @@ def examples_of(night: Night) -> pa.Table:
         order by as_of, person_id, platform, item_id
         """,
     )
+
+
+def split(examples: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """What trains, and the newest labelled snapshot, which is held out."""
+    newest = pc.max(examples["as_of"])
+    return examples.filter(pc.less(examples["as_of"], newest)), examples.filter(pc.equal(examples["as_of"], newest))
 
 
 def feature_spec() -> FeatureSpec:

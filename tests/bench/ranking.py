@@ -27,7 +27,7 @@ from rich.progress import track
 from dags.steps.build import build_marts
 from dags.steps.link import identity_key
 from dags.steps.night import Night
-from dags.steps.train import examples_of, feature_spec, params_of
+from dags.steps.train import examples_of, feature_spec, params_of, split
 from infra.settings import Settings
 from infra.warehouse import query
 from ml.evaluation.metrics import Lists, by_list, ranked
@@ -51,12 +51,7 @@ PEERS = {
 
 def by_ranker(night: Night, loss: str = "listwise") -> Iterator[tuple[int, pa.Table]]:
     """The held-out candidates of a night as the night's ranker scores them, by seed."""
-    examples, spec = examples_of(night), feature_spec()
-    newest = pc.max(examples["as_of"])
-    learned, held_out = (
-        examples.filter(pc.less(examples["as_of"], newest)),
-        examples.filter(pc.equal(examples["as_of"], newest)),
-    )
+    (learned, held_out), spec = split(examples_of(night)), feature_spec()
     for seed in SEEDS:
         model = train(learned, None, spec, replace(params_of(night), seed=seed, loss=loss)).model
         scores = pa.array(score(model, spec, held_out))

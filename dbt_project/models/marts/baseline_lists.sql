@@ -81,42 +81,42 @@ by_popularity as (
     ) as items on relevant.as_of = items.as_of and relevant.platform = items.platform
 ),
 
-by_neighbours as (
+---- what each product of a history says for others
+led_to as (
     select
-        relevant.as_of,
-        relevant.person_id,
-        relevant.platform,
-        items.item_id,
-        items.product_id,
+        history.as_of,
+        history.person_id,
+        neighbours.neighbour_id as product_id,
         'item_neighbours' as contender,
-        round(sum(neighbours.similarity * (0.2 + history.weight)), 9) as score
-    from relevant
-    inner join history on relevant.as_of = history.as_of and relevant.person_id = history.person_id
+        neighbours.similarity * (0.2 + history.weight) as score
+    from history
     inner join neighbours on history.as_of = neighbours.as_of and history.product_id = neighbours.product_id
-    inner join items
-        on
-            neighbours.as_of = items.as_of
-            and neighbours.neighbour_id = items.product_id
-            and relevant.platform = items.platform
-    group by all
+    union all
+    select
+        history.as_of,
+        history.person_id,
+        leads.neighbour_id as product_id,
+        'ease' as contender,
+        leads.weight * {{ recency('history.occurred_at', 'history.as_of', 14) }} as score
+    from history
+    inner join leads on history.as_of = leads.as_of and history.product_id = leads.product_id
 ),
 
-by_ease as (
+by_history as (
     select
         relevant.as_of,
         relevant.person_id,
         relevant.platform,
         items.item_id,
         items.product_id,
-        'ease' as contender,
-        round(sum(leads.weight * {{ recency('history.occurred_at', 'history.as_of', 14) }}), 9) as score
+        led_to.contender,
+        round(sum(led_to.score), 9) as score
     from relevant
-    inner join history on relevant.as_of = history.as_of and relevant.person_id = history.person_id
-    inner join leads on history.as_of = leads.as_of and history.product_id = leads.product_id
+    inner join led_to on relevant.as_of = led_to.as_of and relevant.person_id = led_to.person_id
     inner join items
         on
-            leads.as_of = items.as_of
-            and leads.neighbour_id = items.product_id
+            led_to.as_of = items.as_of
+            and led_to.product_id = items.product_id
             and relevant.platform = items.platform
     group by all
 ),
@@ -124,9 +124,7 @@ by_ease as (
 scored as (
     select * from by_popularity
     union all
-    select * from by_neighbours
-    union all
-    select * from by_ease
+    select * from by_history
 ),
 
 ranked as (
