@@ -291,7 +291,7 @@ def _scored(
     for column, table in model.frequencies.items():
         rarest = pc.min(table["frequency"]).as_py()
         connection.register(f"frequency_of_{column}", table)
-        joins.append(f"left join frequency_of_{column} on records.{column} = frequency_of_{column}.value")
+        joins.append(f"left join frequency_of_{column} on paired.{column} = frequency_of_{column}.value")
         # a term that training never saw is as rare as the rarest it saw
         columns.append(
             f"case when {column} is not null then coalesce(frequency_of_{column}.frequency, {rarest or 1.0}) end"
@@ -302,9 +302,11 @@ def _scored(
             columns.append(f"case when {name} is not null then hash({name}) end as {name}")
         elif name not in UNCOMPARED:
             columns.append(name)
+    # materialised: the planner would look up the frequencies of all records first
     connection.execute(
-        f"create table comparable as select {', '.join(columns)} from records {' '.join(joins)}"
-        " where uid in (select join_key_l from pairs union all select join_key_r from pairs)"
+        "create table comparable as with paired as materialized (from records"
+        " where uid in (select join_key_l from pairs union all select join_key_r from pairs))"
+        f" select {', '.join(columns)} from paired {' '.join(joins)}"
     )
     linker = _linker(connection, model.settings, "comparable")
     linker.table_management.register_blocked_pairs_for_predict(linker._db_api.register("pairs"))
