@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from expectations.gate import stop, warn
 
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     import great_expectations as gx
 
 STRATEGIES = ("personalised", "popular")
-FLAGS = ("is_consumed", "is_available", "in_catalogue")
-COMPLETE = ("platform", "account_id", "rank", "item_id", "score", "strategy", *FLAGS)
+SLOTS = ("ranked", "explored", "pinned")
+FLAGS = ("is_consumed", "is_available", "in_catalogue", "is_banned")
+COMPLETE = ("platform", "account_id", "rank", "item_id", "strategy", "slot", "propensity", "reason", *FLAGS)
 LARGEST = sys.float_info.max
 
 
@@ -24,27 +26,33 @@ def frame(
     active_accounts: pa.Array | pa.ChunkedArray,
     available_items: int,
     previous: pa.Table | None = None,
+    diverse: bool = False,
 ) -> pa.Table:
     """The frame that `suite` checks: the lists of one platform and what they are measured against.
 
-    ``lists`` has platform, account_id, rank, item_id, score, strategy, category and three booleans, false rather than
-    null where unknown: is_consumed (this account's person already had this item or its product), is_available (may be
-    recommended tonight), in_catalogue (the platform has such an item at all).
+    ``lists`` has platform, account_id, rank, item_id, score, strategy, slot, propensity, reason, category and four booleans, false
+    rather than null where unknown: is_consumed (this account's person already had this item or its product), is_available
+    (may be recommended tonight), in_catalogue (the platform has such an item at all), is_banned (a rule keeps it out).
     ``active_accounts`` are the account ids that must get a list, ``available_items`` the size of the catalogue that may
-    be recommended, ``previous`` the last publication's lists (account_id, item_id) or None.
+    be recommended, ``previous`` the last publication's lists (account_id, item_id) or None. In ``diverse`` lists only rows
+    of one category stand by score.
 
-    Adds, on each row: rank_error (rank minus the row's place in its list), score_rise (how much the score exceeds that
-    of the rank above), category_count (rows of its category in its list); and the same on all rows:
+    Adds, on each row: rank_error (rank minus the row's place in its list), score_missing (only what is pinned needs no
+    score), score_rise (how much a ranked row's score exceeds that of the ranked row above it, 0 for others),
+    category_count (rows of its category in its list, less the pinned ones); and the same on all rows:
     accounts_without_list, popular_share (of accounts), coverage (share of the available items in some list),
     kept_from_previous (share of the last lists' rows still there; 1 without any).
     """
     import pandas as pd
 
-    rows = lists.select(["account_id", "rank", "item_id", "score", "strategy", "category"]).to_pandas()
-    ranked = rows.sort_values(["account_id", "rank"], kind="stable").groupby("account_id", sort=False, dropna=False)
-    place = (ranked.cumcount() + 1).reindex(rows.index)
-    rise = ranked["score"].diff().fillna(0.0).reindex(rows.index)
-    category_count = rows.groupby(["account_id", "category"])["item_id"].transform("size")
+    rows = lists.select(["account_id", "rank", "item_id", "score", "strategy", "slot", "category"]).to_pandas()
+    in_order = rows.sort_values(["account_id", "rank"], kind="stable")
+    place = (in_order.groupby("account_id", sort=False, dropna=False).cumcount() + 1).reindex(rows.index)
+    comparable = ["account_id", "category"] if diverse else ["account_id"]
+    by_score = in_order[in_order["slot"] == "ranked"].groupby(comparable, sort=False, dropna=False)
+    rise = by_score["score"].diff().reindex(rows.index).fillna(0.0)
+    competing = rows[rows["slot"] != "pinned"].groupby(["account_id", "category"])
+    category_count = competing["item_id"].transform("size").reindex(rows.index)
     popular = rows.loc[rows["strategy"] == "popular", "account_id"].nunique()
     missing = set(active_accounts.to_pylist()) - set(rows["account_id"])
     kept = 1.0
@@ -58,6 +66,7 @@ def frame(
 
     derived = {
         "rank_error": pa.array((rows["rank"] - place).to_numpy()),
+        "score_missing": pc.and_(pc.is_null(lists["score"]), pc.not_equal(lists["slot"], "pinned")),
         "score_rise": pa.array(rise.to_numpy()),
         "category_count": pa.array(category_count, from_pandas=True),
         "accounts_without_list": everywhere(len(missing)),
@@ -152,6 +161,20 @@ def suite(
                 gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[value], **stop(words, why=why, remedy=remedy))
                 for column, value, words, why, remedy in (
                     (
+                        "score_missing",
+                        False,
+                        "a value of score in every row that is not pinned",
+                        "nobody can tell why such a row stands where it stands",
+                        "look at the re-ranking step's output and the join that names the items",
+                    ),
+                    (
+                        "is_banned",
+                        False,
+                        "nothing that a rule bans",
+                        "somebody decided that nobody may be shown it",
+                        "see whether `active_rules` of tonight reached the step that makes the lists",
+                    ),
+                    (
                         "is_consumed",
                         False,
                         "nothing that the person already had",
@@ -189,9 +212,29 @@ def suite(
                 column="score_rise",
                 max_value=0,
                 **stop(
-                    "scores that never rise down a list",
+                    "scores of ranked rows that never rise down a list",
                     why="rank and score disagree, so one of them is wrong",
                     remedy="store the score that the re-ranking step sorted by",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeBetween(
+                column="propensity",
+                min_value=0,
+                strict_min=True,
+                max_value=1,
+                **stop(
+                    "propensities above 0 and up to 1",
+                    why="what people do with a list teaches nothing where it is unknown how likely that list was",
+                    remedy="look at the exploration of the re-ranking step; CROSSREC_EXPLORATION=0 turns it off",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeInSet(
+                column="slot",
+                value_set=list(SLOTS),
+                **stop(
+                    f"slot {' or '.join(SLOTS)}",
+                    why="it tells how a row came to its place",
+                    remedy="look at the re-ranking step's output",
                 ),
             ),
             gxe.ExpectColumnValuesToBeInSet(

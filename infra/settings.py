@@ -3,13 +3,36 @@
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DEMO_TOKEN_KEY = "demo-key-for-public-demo-data-only"  # noqa: S105  # public on purpose
+
+
+class TunedParams(BaseModel):
+    """Hyper-parameters of the ranker that count instead of its defaults."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epochs: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+    hidden: tuple[PositiveInt, ...] | None = None
+    embedding_dim: PositiveInt | None = None
+    deep_learning_rate: PositiveFloat | None = None
+    wide_learning_rate: PositiveFloat | None = None
+    wide_l1: PositiveFloat | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            raise ValueError(f'expected a JSON object, such as {{"epochs": 4}}. Received: {given!r}')
+        if unknown := sorted({*given} - {*cls.model_fields}):
+            raise ValueError(f"no such hyper-parameter: {', '.join(unknown)}. Known: {', '.join(cls.model_fields)}")
+        return given
 
 
 class Settings(BaseSettings):
@@ -81,6 +104,11 @@ class Settings(BaseSettings):
     loss: Literal["listwise", "log_loss"] = Field(
         "listwise", description="What the ranker learns: the order within each list, or each item's probability alone."
     )
+    training_params: TunedParams | None = Field(
+        None,
+        description="Hyper-parameters of the ranker, as a JSON object that `crossrec tune` prints."
+        " Its `epochs` count before `CROSSREC_EPOCHS`. Empty: the defaults.",
+    )
     model_name: str = Field("crossrec-ranker", description="Name of the registered model in MLflow.")
     auto_promote: bool = Field(True, description="Promote a challenger that passes the gate without asking a person.")
     seed: int = Field(20001215, description="Seed of everything random.")
@@ -88,6 +116,21 @@ class Settings(BaseSettings):
     # --- lists
     list_size: int = Field(20, ge=1, description="Items in each account's list.")
     max_per_category: int = Field(8, ge=1, description="Items of one category in a list.")
+    diversity: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much a category new to a list counts against relevance (MMR); 0: relevance alone.",
+    )
+    max_impressions: int = Field(
+        10, ge=1, description="An item shown this often to a person in four weeks, and never taken, is held back."
+    )
+    exploration: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="Share of the personalised lists whose last place goes to an item from below the list. 0: none.",
+    )
     scoring_shards: int = Field(2, ge=1, description="Shards of persons scored as separate Airflow tasks.")
 
     # --- the machine

@@ -40,6 +40,7 @@ def check_recommendations(night: Night) -> None:
             active_accounts=active["account_id"],
             available_items=offered.get(platform, 0),
             previous=_of(previous, platform) if previous is not None else None,
+            diverse=settings.diversity > 0,
         )
         rules = suite(list_size=settings.list_size, max_per_category=settings.max_per_category)
         results.append(run_gate("recommendations", rules, rows, as_of=night.as_of, platform=platform))
@@ -58,16 +59,21 @@ select
     lists.*,
     taken.person_id is not null as is_consumed,
     coalesce(items.is_available, false) as is_available,
-    items.item_id is not null as in_catalogue
+    items.item_id is not null as in_catalogue,
+    bans.product_id is not null as is_banned
 from lists
 left join marts.person_products as taken on lists.person_id = taken.person_id and lists.product_id = taken.product_id
 left join marts.product_items as items on lists.platform = items.platform and lists.item_id = items.item_id
+left join (select distinct platform, product_id from marts.active_rules where rule = 'ban') as bans
+    on items.platform = bans.platform and items.product_id = bans.product_id
 order by lists.platform, lists.account_id, lists.rank
 """
-# whoever took all that the platform offers has nothing left to be recommended, and stops nobody else's night
+# whoever took all that the platform offers, or may, has nothing left to be recommended, and stops nobody else's night
 ENTITLED = """
 with offered as (
     select distinct platform, product_id from marts.product_items where is_available and created_at < $as_of
+    except
+    select platform, product_id from marts.active_rules where rule = 'ban'
 ),
 offers as (
     select platform, count(*) as products from offered group by all

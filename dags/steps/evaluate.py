@@ -3,25 +3,31 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.steps.history import too_short_history
 from dags.steps.night import Night
+from dags.steps.off_policy import logged_choices, value_of_choices
 from dags.steps.train import code_of, digest_of
 from expectations.gate import promotion_gate
 from infra.registry import ModelVersion, Registry
+from infra.settings import Settings
 from infra.warehouse import query
 from ml.evaluation.comparison import ALL, SCHEMA, Contender, compare
 from ml.evaluation.promotion import METRIC, decide
 from ml.ranking.features import FeatureSpec
+from ml.ranking.rerank import rerank
 from ml.ranking.training import score
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 POPULARITY = "popularity"
 # by the column that says how each scores our candidates
 SIMPLE_METHODS = {"ease": "ease_score", "item_neighbours": "neighbour_score"}
+DIVERSITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 
 
 def evaluate(night: Night) -> None:
@@ -32,7 +38,8 @@ def evaluate(night: Night) -> None:
     """
     if too_short_history(night):
         reasons = ["there is no model yet, for there is not enough history"]
-        night.record("evaluation", {"comparison": [], "popularity_window": None, "reasons": reasons})
+        nothing = {"comparison": [], "popularity_window": None, "diversity": [], "off_policy": None, "reasons": reasons}
+        night.record("evaluation", nothing)
         return
     registry = Registry(night.settings)
     challenger, champion = registry.challenger(), registry.champion()
@@ -40,16 +47,13 @@ def evaluate(night: Night) -> None:
     same = champion is not None and champion.version == challenger.version
     versions = {CHALLENGER: challenger} if champion is None or same else {CHALLENGER: challenger, CHAMPION: champion}
     held_out = _held_out(night)
-    fingerprint = fingerprint_of(versions, held_out, night.settings.seed)
-    earlier = compared_before(night, fingerprint)
-    if earlier is not None:
-        popularity, comparison = earlier.popularity, earlier.comparison
-        night.say(
-            f"versions and held-out snapshot are those of the night of {earlier.as_of}, and so is their comparison"
-        )
+    fingerprint = fingerprint_of(versions, held_out, night.settings)
+    found = compared_before(night, fingerprint)
+    if found is not None:
+        night.say(f"versions and held-out snapshot are those of the night of {found.as_of}, and so is their comparison")
     else:
-        popularity = _best_window(held_out)
-        comparison = _compare(registry, versions, popularity, held_out, night.settings.seed)
+        found = _compare(night, registry, versions, held_out)
+    comparison = found.comparison
 
     if same:
         promoted, reasons = True, [f"version {challenger.version} serves already; there was nothing new to learn"]
@@ -73,10 +77,12 @@ def evaluate(night: Night) -> None:
         "evaluation",
         {
             "comparison": comparison.to_pylist(),
-            "popularity_window": popularity,
+            "popularity_window": found.popularity,
+            "diversity": found.diversity,
+            "off_policy": found.off_policy,
             "reasons": reasons,
             "fingerprint": fingerprint,
-            "compared_in": earlier.as_of if earlier is not None else night.as_of,
+            "compared_in": found.as_of,
         },
     )
     night.record("gate-promotion", promotion_gate(promoted, reasons, as_of=night.as_of).model_dump(mode="json"))
@@ -89,8 +95,9 @@ class HeldOut:
 
     examples: pa.Table
     relevant: pa.Table
-    catalogue: pa.Table  # platform, item_id, category, popularity, is_available
+    catalogue: pa.Table  # platform, item_id, category, popularity, is_new, is_available
     baselines: pa.Table  # contender, and the columns of its lists
+    choices: pa.Table | None  # what was drawn at random in the lists of that night, see `logged_choices`
 
     def lists(self, baseline: str) -> pa.Table:
         return self.baselines.filter(pc.equal(self.baselines["contender"], baseline))
@@ -103,32 +110,34 @@ class HeldOut:
         return {row["platform"]: row["count_all"] for row in counted.to_pylist()}
 
     def described(self, scored: pa.Table) -> pa.Table:
-        """A contender's rows with their items' category and popularity, which are the same for every contender."""
-        items = self.catalogue.select(["platform", "item_id", "category", "popularity"])
-        return scored.join(items, ["platform", "item_id"])
+        """A contender's rows with what is known of their items, which is the same for every contender."""
+        return scored.join(self.catalogue.drop_columns(["is_available"]), ["platform", "item_id"])
 
 
 def _held_out(night: Night) -> HeldOut:
     cut = "as_of in (select as_of from marts.snapshots where role = 'evaluation')"
-    return HeldOut(
-        *(
-            query(night.settings, sql)
-            for sql in (
-                f"select * from marts.training_examples where {cut} order by person_id, platform, item_id",
-                "select * exclude (as_of) from marts.evaluation_relevant order by all",
-                "select platform, item_id, category, popularity, is_available from marts.evaluation_items order by all",
-                "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
-                f" where {cut} order by all",
-            )
+    [as_of] = query(night.settings, f"select as_of from marts.snapshots where {cut}")["as_of"].to_pylist()
+    examples, relevant, catalogue, baselines = (
+        query(night.settings, sql)
+        for sql in (
+            f"select * from marts.training_examples where {cut} order by person_id, platform, item_id",
+            "select * exclude (as_of) from marts.evaluation_relevant order by all",
+            "select platform, item_id, category, popularity, is_new, is_available from marts.evaluation_items"
+            " order by all",
+            "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
+            f" where {cut} order by all",
         )
     )
+    choices = logged_choices(Night(as_of, settings=night.settings))
+    return HeldOut(examples, relevant, catalogue, baselines, choices)
 
 
-def fingerprint_of(versions: dict[str, ModelVersion], held_out: HeldOut, seed: int) -> str:
+def fingerprint_of(versions: dict[str, ModelVersion], held_out: HeldOut, settings: Settings) -> str:
     """Identifies everything that a comparison is made of."""
-    tables = (held_out.examples, held_out.relevant, held_out.catalogue, held_out.baselines)
+    tables = (held_out.examples, held_out.relevant, held_out.catalogue, held_out.baselines, held_out.choices)
     parts = [f"{name} {version.version}" for name, version in versions.items()]
-    parts += [str(seed), code_of("evaluation"), *(digest_of(table) for table in tables)]
+    parts += [f"{settings.seed} {settings.list_size} {settings.max_per_category} {settings.diversity}"]
+    parts += [code_of("evaluation"), *(digest_of(table) for table in tables if table is not None)]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -137,6 +146,8 @@ class _Compared:
     as_of: date
     popularity: str
     comparison: pa.Table
+    diversity: list[dict[str, Any]]
+    off_policy: dict[str, Any] | None
 
 
 def compared_before(night: Night, fingerprint: str) -> _Compared | None:
@@ -145,35 +156,93 @@ def compared_before(night: Night, fingerprint: str) -> _Compared | None:
         as_of = night.as_of - timedelta(days)
         recorded = Night(as_of, settings=night.settings).recorded("evaluation") or {}
         if recorded.get("fingerprint") == fingerprint:
-            compared_in = date.fromisoformat(recorded["compared_in"])
-            comparison = pa.Table.from_pylist(recorded["comparison"], SCHEMA)
-            return _Compared(compared_in, recorded["popularity_window"], comparison)
+            return _Compared(
+                date.fromisoformat(recorded["compared_in"]),
+                recorded["popularity_window"],
+                pa.Table.from_pylist(recorded["comparison"], SCHEMA),
+                recorded["diversity"],
+                recorded["off_policy"],
+            )
     return None
 
 
-def _compare(
-    registry: Registry, versions: dict[str, ModelVersion], popularity: str, held_out: HeldOut, seed: int
-) -> pa.Table:
-    """The versions beside popularity, EASE and item neighbours.
+def _compare(night: Night, registry: Registry, versions: dict[str, ModelVersion], held_out: HeldOut) -> _Compared:
+    """The versions beside popularity, EASE and item neighbours, and what their lists would be worth otherwise.
 
     Popularity takes part with the window that is best on this very snapshot, which flatters it, not us. A list of
     twenty says nothing of how a method orders the rest, so AUC is taken over the same candidates for all.
     """
+    popularity = _best_window(held_out)
     by_window = _by_column(held_out.examples, popularity.replace("popularity", "item_events"))
+    models = {name: _loaded(registry, version) for name, version in versions.items()}
+    ranked = [_scored(name, held_out, *model) for name, model in models.items()]
     contenders = [
-        *(_scored(registry, name, version, held_out) for name, version in versions.items()),
+        *ranked,
         Contender(POPULARITY, held_out.described(held_out.lists(popularity)), auc_rows=by_window),
         *(
             Contender(name, held_out.described(held_out.lists(name)), auc_rows=_by_column(held_out.examples, column))
             for name, column in SIMPLE_METHODS.items()
         ),
     ]
-    return compare(contenders, held_out.relevant, held_out.sizes, seed=seed)
+    return _Compared(
+        night.as_of,
+        popularity,
+        compare(contenders, held_out.relevant, held_out.sizes, seed=night.settings.seed),
+        price_of_diversity(ranked[0].scored, held_out, night.settings),
+        _value_of_choices(held_out.choices, models),
+    )
 
 
-def _scored(registry: Registry, name: str, version: ModelVersion, held_out: HeldOut) -> Contender:
+def _value_of_choices(choices: pa.Table | None, models: dict[str, tuple[Any, FeatureSpec]]) -> dict[str, Any] | None:
+    """None where nothing was drawn at random that night, or every model has features that were not known then."""
+    if choices is None:
+        return None
+    predicted = {
+        name: score(model, features, choices).astype(np.float64)
+        for name, (model, features) in models.items()
+        if {*features.columns} <= {*choices.column_names}
+    }
+    return value_of_choices(choices, predicted) if predicted else None
+
+
+def price_of_diversity(scored: pa.Table, held_out: HeldOut, settings: Settings) -> list[dict[str, Any]]:
+    """What lists of a model would lose at each strength of diversity, and gain, beside lists by relevance alone."""
+    strengths = sorted({*DIVERSITIES, settings.diversity})
+    lists = [rerank(scored, settings.list_size, settings.max_per_category, strength) for strength in strengths]
+    contenders = [
+        Contender(str(strength), table.set_column(table.schema.get_field_index("score"), "score", _by_rank(table)))
+        for strength, table in zip(strengths, lists, strict=True)
+    ]
+    relevant = held_out.relevant.select(["person_id", "platform", "relevant"])
+    compared = compare(contenders, relevant, held_out.sizes, seed=settings.seed).to_pylist()
+    of_all = {(row["contender"], row["against"], row["metric"]): row for row in compared if row["platform"] == ALL}
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    return [
+        {
+            "strength": strength,
+            "ndcg_at_10": of_all[str(strength), None, "ndcg_at_10"]["value"],
+            **{
+                f"ndcg_{part}": of_all.get((str(strength), "0.0", "ndcg_at_10"), nothing)[bound]
+                for part, bound in (("change", "value"), ("low", "low"), ("high", "high"))
+            },
+            "intra_list_diversity": of_all[str(strength), None, "intra_list_diversity"]["value"],
+            "is_used": strength == settings.diversity,
+        }
+        for strength in strengths
+    ]
+
+
+def _by_rank(lists: pa.Table) -> pa.Array:
+    return pc.negate(lists["rank"].cast(pa.float64()))
+
+
+def _loaded(registry: Registry, version: ModelVersion) -> tuple[Any, FeatureSpec]:
     model, features = registry.load(version)
-    scores = pa.array(score(model, FeatureSpec.from_json(features), held_out.examples))
+    return model, FeatureSpec.from_json(features)
+
+
+def _scored(name: str, held_out: HeldOut, model: Any, features: FeatureSpec) -> Contender:
+    scores = pa.array(score(model, features, held_out.examples))
     columns = ["person_id", "platform", "item_id", "label"]
     scored = held_out.examples.select(columns).append_column("score", scores)
     return Contender(name, held_out.described(scored), probabilities=True)

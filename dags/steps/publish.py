@@ -23,7 +23,7 @@ from infra.settings import Settings
 
 CURRENT = "publications/current.json"
 PLATFORM_COLUMNS = [
-    *("account_id", "rank", "item_id", "score", "strategy", "reason"),
+    *("account_id", "rank", "item_id", "score", "strategy", "slot", "propensity", "reason"),
     *("as_of", "model_version", "publication_id", "recommendation_id"),
 ]
 
@@ -62,7 +62,7 @@ def publish(night: Night) -> None:
     table = pq.read_table(io.BytesIO(lists))
     current, etag = current_publication(night.lake)
     publication = Publication(
-        publication_id=f"{night.as_of}-{digest[:12]}",
+        publication_id=publication_id(night.as_of, lists),
         as_of=night.as_of.isoformat(),
         rows=table.num_rows,
         sha256=digest,
@@ -137,6 +137,11 @@ def roll_back(settings: Settings, to: str, *, apply: bool) -> Iterator[str]:
         )
 
 
+def publication_id(as_of: date, lists: bytes) -> str:
+    """What the publication of these lists is called."""
+    return f"{as_of}-{hashlib.sha256(lists).hexdigest()[:12]}"
+
+
 def current_publication(lake: Lake) -> tuple[Publication | None, str | None]:
     """What is served, and the etag on which a change of it depends."""
     try:
@@ -189,5 +194,6 @@ def _write_platform(night: Night, platform: str, publication: Publication) -> tu
     if declared.write_back is None or not own.num_rows:
         return 0, 0
     own = own.append_column("publication_id", pa.array([publication.publication_id] * own.num_rows, pa.string()))
-    changed = write_to_platform(declared, own.select(PLATFORM_COLUMNS), night.settings)
+    known = [name for name in PLATFORM_COLUMNS if name in own.column_names]  # an old publication has fewer
+    changed = write_to_platform(declared, own.select(known), night.settings)
     return changed, len(own["account_id"].unique())

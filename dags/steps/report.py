@@ -13,6 +13,7 @@ from dags.steps.night import Night
 from infra.registry import Registry
 from infra.report import NightSummary, render
 from infra.warehouse import connect, query
+from ml.evaluation.comparison import ALL
 from ml.identity.ids import waterfall
 from ml.identity.linkage import bits
 from ml.identity.people import PEOPLE
@@ -52,6 +53,9 @@ def _summary(night: Night) -> NightSummary:
             },
             "gates": _gates(night),
             "metrics": evaluation["comparison"],
+            "transfers": _transfers(night),
+            "diversity": evaluation.get("diversity", []),
+            "off_policy": evaluation.get("off_policy"),
             "history": _history(night),
             "promotion": f"{evaluation['reasons'][0]}.",
             "model_version": str(champion.version) if champion else None,
@@ -119,10 +123,16 @@ def _stale_days(night: Night, platform: str) -> int:
 def _gates(night: Night) -> list[Any]:
     names = [
         *(f"sources-{platform}" for platform in night.platforms),
-        *("reconciliation", "identity-person", "identity-product", "training_data", "leakage", "promotion"),
+        *("reconciliation", "identity-person", "identity-product", "transfer", "training_data", "leakage", "promotion"),
         *(f"recommendations-{platform}" for platform in night.platforms),
     ]
     return [gate for name in names if (gate := night.recorded(f"gate-{name}"))]
+
+
+def _transfers(night: Night) -> list[dict[str, Any]]:
+    """What each platform is worth to each other."""
+    judged = (night.recorded("transfer") or {}).get("judged", [])
+    return [row for row in judged if row["target"] != ALL and row["cohort"] == ALL]
 
 
 def _history(night: Night) -> list[dict[str, Any]]:
@@ -226,7 +236,8 @@ select category, share from marts.person_categories where person_id = $id and as
 """
 LISTS = """
 select
-    lists.platform, lists.rank, lists.score, lists.strategy, lists.category, coalesce(products.title, lists.item_id) as title
+    lists.platform, lists.rank, lists.score, lists.strategy, lists.category, lists.reason,
+    coalesce(products.title, lists.item_id) as title
 from lists
 semi join marts.person_accounts as accounts
     on lists.platform = accounts.platform and lists.account_id = accounts.account_id and accounts.person_id = $id

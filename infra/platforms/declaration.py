@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -178,7 +179,17 @@ class Platform(_Declared):
         False, description="Its own items are never linked to each other: it lists nothing twice."
     )
     write_back: WriteBack | None = None
+    shares_reasons_with: Literal["all", "none"] | tuple[str, ...] = Field(
+        "none", description="Platforms whose reasons may name what people did here; its own always may."
+    )
     tables: tuple[SourceTable, ...] = Field(min_length=1)
+
+    @field_validator("shares_reasons_with", mode="before")
+    @classmethod
+    def _is_all_none_or_names(cls, value: Any) -> Any:
+        if value in ("all", "none") or (isinstance(value, list) and all(isinstance(name, str) for name in value)):
+            return value
+        raise ValueError("write all, none, or a list of platforms such as [forum, stream]")
 
     @field_validator("timezone")
     @classmethod
@@ -188,6 +199,12 @@ class Platform(_Declared):
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError("no such time zone. Use a name of the tz database such as 'Europe/Berlin'") from None
         return name
+
+    def is_named_on(self, platform: str) -> bool:
+        """Whether a reason in a list on ``platform`` may name what people did here."""
+        if platform == self.name or self.shares_reasons_with == "all":
+            return True
+        return self.shares_reasons_with != "none" and platform in self.shares_reasons_with
 
     def table(self, name: str) -> SourceTable:
         return next(table for table in self.tables if table.name == name)
@@ -254,9 +271,22 @@ def load_platforms(root: Path) -> list[Platform]:
                     f"Remedy: a platform's sources lie in staging/{platform.name}/_{platform.name}__sources.yml."
                 )
             platforms.append(platform)
+    faults += _unknown_partners(platforms, root)
     if faults:
         raise DeclarationError("\n".join(faults))
     return sorted(platforms, key=lambda platform: platform.name)
+
+
+def _unknown_partners(platforms: list[Platform], root: Path) -> Iterator[str]:
+    """A platform named in another's sharing policy must have a folder: a typing error would share with nobody."""
+    folders = {file.parent.name for file in root.glob("*/_*__sources.yml")}
+    for platform in platforms:
+        named = platform.shares_reasons_with
+        if isinstance(named, tuple) and (unknown := sorted({*named} - folders)):
+            yield (
+                f"platform '{platform.name}': shares_reasons_with: no such platform. Received: {', '.join(unknown)}. "
+                f"Remedy: correct {root}/{platform.name}/_{platform.name}__sources.yml; there are {', '.join(sorted(folders))}."
+            )
 
 
 def _declared(source: dict[str, Any]) -> dict[str, Any]:

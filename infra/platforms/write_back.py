@@ -7,11 +7,11 @@ import duckdb
 import pyarrow as pa
 
 from infra.duckdb_connection import duckdb_connection
-from infra.platforms.databases import attach
+from infra.platforms.databases import EXTENSION, attach
 from infra.platforms.declaration import FILE_SCHEMES, Platform
 from infra.platforms.errors import PlatformError, guarded
 from infra.platforms.files import open_folder
-from infra.platforms.relation import identifier
+from infra.platforms.relation import identifier, literal
 from infra.settings import Settings
 
 COLUMNS = {
@@ -20,12 +20,16 @@ COLUMNS = {
     "item_id": "varchar",
     "score": "double",
     "strategy": "varchar",
+    "slot": "varchar",
+    "propensity": "double",
     "reason": "varchar",
     "as_of": "date",
     "model_version": "varchar",
     "publication_id": "varchar",
     "recommendation_id": "varchar",
 }
+# to tables and publications that are there already; their types in words that every database knows
+ADDED_LATER = {"slot": "text", "propensity": "double precision"}
 NAMES = ", ".join(identifier(name) for name in COLUMNS)
 TYPED = ", ".join(f"{identifier(name)}::{kind} as {identifier(name)}" for name, kind in COLUMNS.items())
 
@@ -33,8 +37,8 @@ TYPED = ", ".join(f"{identifier(name)}::{kind} as {identifier(name)}" for name, 
 def write_back(platform: Platform, publication: pa.Table, settings: Settings) -> int:
     """Make ``publication`` the platform's lists; return how many rows went or came (0: it had them already).
 
-    ``publication`` has the columns of ``COLUMNS`` (``reason`` may be missing) and one row per account_id and rank;
-    other columns stay here. To roll back, write the earlier publication.
+    ``publication`` has the columns of ``COLUMNS`` (``reason`` and those ``ADDED_LATER`` may be missing) and one row per
+    account_id and rank; other columns stay here. To roll back, write the earlier publication.
 
     Raises:
         PlatformError: Nothing was written; the lists of before are still there.
@@ -58,8 +62,8 @@ def write_back(platform: Platform, publication: pa.Table, settings: Settings) ->
 
 def _take(connection: duckdb.DuckDBPyConnection, publication: pa.Table) -> None:
     """Keep the publication as table ``lists``, in the order and types in which it goes out."""
-    if "reason" not in publication.column_names:
-        publication = publication.append_column("reason", pa.nulls(publication.num_rows, pa.string()))
+    for name in {"reason", *ADDED_LATER} - {*publication.column_names}:
+        publication = publication.append_column(name, pa.nulls(publication.num_rows))
     if missing := {*COLUMNS} - {*publication.column_names}:
         raise ValueError(
             f"a publication needs the columns {', '.join(COLUMNS)}. Missing: {', '.join(sorted(missing))}."
@@ -82,7 +86,10 @@ def _write_table(connection: duckdb.DuckDBPyConnection, platform: Platform, tabl
     definition = ", ".join(f"{identifier(name)} {kind}" for name, kind in COLUMNS.items())
     connection.execute(f"create table if not exists {target} ({definition})")
     found = {name for name, *_ in connection.execute(f"describe {target}").fetchall()}
-    if missing := {*COLUMNS} - found:
+    missing = {*COLUMNS} - found
+    if missing and missing <= {*ADDED_LATER}:
+        _add_columns(connection, platform, target, sorted(missing), settings)
+    elif missing:
         raise PlatformError(
             platform.name,
             table,
@@ -114,6 +121,22 @@ def _write_table(connection: duckdb.DuckDBPyConnection, platform: Platform, tabl
         raise
     connection.execute(f"drop table {staging}")
     return changed
+
+
+def _add_columns(
+    connection: duckdb.DuckDBPyConnection, platform: Platform, target: str, names: list[str], settings: Settings
+) -> None:
+    """DuckDB alters tables of a server in its own words for types, which a server does not know: so in the server's."""
+    extension = EXTENSION[platform.address(settings).scheme]
+    for name in names:
+        if extension in ("postgres", "mysql"):
+            there = target.removeprefix("source.").replace('"', "`" if extension == "mysql" else '"')
+            alter = f"alter table {there} add column {name} {ADDED_LATER[name]}"
+            connection.execute(f"call {extension}_execute('source', {literal(alter)})")
+        else:
+            connection.execute(f"alter table {target} add column {name} {ADDED_LATER[name]}")
+    connection.execute("detach source")
+    attach(connection, platform, settings, read_only=False)
 
 
 def _difference(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -16,6 +16,7 @@ UNRANKED = frozenset({"coverage", "novelty", "intra_list_diversity", "popularity
 METRIC_NAMES = {
     "ndcg_at_10": "NDCG@10",
     "recall_at_20": "Recall@20",
+    "new_item_recall_at_20": "New item recall@20",
     "mrr": "MRR",
     "precision_at_10": "Precision@10",
     "f1_at_10": "F1@10",
@@ -34,6 +35,7 @@ METRIC_HELP = {
     "ndcg_at_10": "How well the first ten items of a list hold what the person then chose, the top ones counting most. "
     "1 is perfect.",
     "recall_at_20": "Share of what a person then chose that stood in their list of twenty.",
+    "new_item_recall_at_20": "The same share of items new on offer alone, over people who chose any of them: mostly few.",
     "mrr": "One divided by the rank of the first item that the person then chose. 1 is: always the first.",
     "precision_at_10": "Share of the first ten that the person then chose.",
     "f1_at_10": "The harmonic mean of precision and recall of the first ten.",
@@ -57,6 +59,9 @@ CONTENDER_NAMES = {
     "ease": "EASE",
     "item_neighbours": "Item neighbours",
 }
+# a normal interval of fewer takes than this is narrower than it should be
+ENOUGH_TAKEN = 30
+ESTIMATORS = {"ips": "IPS", "snips": "self-normalised IPS", "doubly_robust": "doubly robust"}
 FUNNEL_STAGES = {
     "raw_rows": "rows read",
     "duplicate_rows": "  repeated",
@@ -155,6 +160,60 @@ class Gap(Facts):
     worst: str
 
 
+class Transfer(Facts):
+    """What a platform's histories are worth to the lists of another, over the ``people`` who have both.
+
+    NDCG@10 by EASE alone with that source and without it; ``gain`` is their difference, within gain_low and gain_high.
+    """
+
+    source: str
+    target: str
+    people: int
+    with_source: float
+    without: float
+    gain: float
+    gain_low: float
+    gain_high: float
+    verdict: str
+
+
+class DiversityPrice(Facts):
+    """What the model's lists of the held-out snapshot would be at one strength of diversity.
+
+    ``ndcg_change`` is the paired difference in NDCG@10 to lists by relevance alone, within low and high in 95 of 100 cases.
+    """
+
+    strength: float
+    ndcg_at_10: float
+    ndcg_change: float
+    ndcg_low: float
+    ndcg_high: float
+    intra_list_diversity: float
+    is_used: bool
+
+
+class PolicyValue(Facts):
+    """Share of the places that explore whose item was taken, as shown ("logged") or as a model would have chosen."""
+
+    policy: str
+    estimator: str
+    value: float
+    low: float
+    high: float
+    effective_sample_size: float
+
+
+class OffPolicy(Facts):
+    """What the places that explore told, of how many ``lists``; in how many an item from below the list was shown, and
+    how many of all items shown there were ``taken``.
+    """
+
+    lists: int
+    explored: int
+    taken: int
+    estimates: tuple[PolicyValue, ...] = ()
+
+
 class MetricPoint(Facts):
     """One contender's metric on an earlier night (or tonight), over all platforms."""
 
@@ -186,9 +245,10 @@ class Taste(Facts):
 class Recommended(Facts):
     rank: int
     title: str
-    score: float
+    score: float | None
     strategy: str = "personalised"
     category: str | None = None
+    reason: str | None = None
 
 
 class PlatformList(Facts):
@@ -256,6 +316,9 @@ class NightSummary(Facts):
     gates: tuple[Gate, ...] = ()
     metrics: tuple[Metric, ...] = ()
     history: tuple[MetricPoint, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
+    diversity: tuple[DiversityPrice, ...] = ()
+    off_policy: OffPolicy | None = None
     promotion: str = ""
     model_version: str | None = None
     people: tuple[ExamplePerson, ...] = ()

@@ -12,6 +12,8 @@ from infra.report.night import (
     CHARTED,
     COHORT_CONTENDERS,
     COHORT_METRICS,
+    ENOUGH_TAKEN,
+    ESTIMATORS,
     FUNNEL_STAGES,
     LEARNED,
     METRIC_HELP,
@@ -54,6 +56,8 @@ def render(summary: NightSummary) -> str:
         cohort_contenders=[name for name in summary.contenders() if name in COHORT_CONTENDERS],
         smallest_group=SMALLEST_GROUP,
         learned=LEARNED,
+        estimators=ESTIMATORS,
+        enough_taken=ENOUGH_TAKEN,
         followed=followed,
         history_contenders=list(dict.fromkeys([*summary.contenders(), *(p.contender for p in summary.history)])),
     )

@@ -33,7 +33,7 @@ VERDICTS = {
 }
 SEPARATOR = " [dim]·[/dim] "
 EVENTS_SHOWN = 4
-ITEMS_SHOWN = 5
+ITEMS_SHOWN = 3
 
 
 def print_summary(summary: NightSummary, console: Console) -> None:
@@ -160,12 +160,17 @@ def _person(person: ExamplePerson) -> RenderableType:
 
 
 def _items(shown_list: PlatformList) -> str:
+    """A line per item: its rank, title and reason."""
     if not shown_list.items:
         return "[dim]no list[/dim]"
     shown = shown_list.items[:ITEMS_SHOWN]
-    titles = SEPARATOR.join(f"[dim]{item.rank}[/dim] {_short(item.title)}" for item in shown)
-    strategy = "" if shown[0].strategy == "personalised" else f" [yellow]({escape(shown[0].strategy)})[/yellow]"
-    return f"{titles}{strategy}"
+    lines = [
+        f"[dim]{item.rank}[/dim] {_short(item.title)}" + (f"  [dim]{escape(item.reason)}[/dim]" if item.reason else "")
+        for item in shown
+    ]
+    if shown[0].strategy != "personalised":
+        lines[0] += f" [yellow]({escape(shown[0].strategy)})[/yellow]"
+    return "\n".join(lines)
 
 
 def _short(title: str) -> str:

@@ -35,13 +35,15 @@ class Lists:
     platforms: list[str]
     taken: Floats | None = None  # mean popularity of the positives, by list
     cohorts: Mapping[str, Flags] = field(default_factory=dict)  # whether a list is in it, by list
+    relevant_new: Floats | None = None  # positives to find that are new on offer, by list
 
     @classmethod
     def from_table(cls, relevant: pa.Table) -> "Lists":
         """From columns person_id, platform, relevant: one row per pair. Pairs with nothing to find are left out.
 
-        Optional: `popularity`, the mean of the positives' (see `popularity_shown`). Every further column of text sorts
-        the people into cohorts, each named "<column>: <value>"; null is in none.
+        Optional: `popularity`, the mean of the positives' (see `popularity_shown`); `relevant_new`, how many of them are
+        new on offer. Every further column of text sorts the people into cohorts, each named "<column>: <value>"; null is
+        in none.
         """
         relevant = relevant.filter(pc.greater(relevant["relevant"], 0))
         if not relevant.num_rows:
@@ -56,6 +58,7 @@ class Lists:
             platforms.to_pylist(),
             _numbers(relevant, "popularity"),
             _cohorts(relevant),
+            _numbers(relevant, "relevant_new"),
         )
         if repeated := relevant.num_rows - len(np.unique(lists._keys())):
             raise ValueError(f"`relevant` must have one row per (person_id, platform); {repeated:,} rows repeat one")
@@ -114,15 +117,17 @@ class Ranked:
     item: pa.Array
     category: Ints | None = None  # -1 is unknown
     popularity: Floats | None = None  # NaN is unknown
+    is_new: Flags | None = None
 
 
 def ranked(scored: pa.Table, lists: Lists, contender: str = "contender") -> Ranked:
     """Sorts a contender's table (person_id, platform, item_id, score, label) into the judged lists.
 
-    Optional: `category`, and `popularity`, an item's share of its platform's events, above 0.
+    Optional: `category`; `popularity`, an item's share of its platform's events, above 0; `is_new`, whether it was new on
+    offer, null reading as not.
 
     Raises ValueError for a score that is null or not finite, a label other than 0 or 1, an item twice in a list, or
-    more positives in a list than `relevant` knows of.
+    more positives in a list, or more new ones, than `relevant` knows of.
     """
     where = lists.find(scored)
     kept = np.flatnonzero(where >= 0)
@@ -141,7 +146,12 @@ def ranked(scored: pa.Table, lists: Lists, contender: str = "contender") -> Rank
         raise ValueError(f"{contender}: {wrong:,} rows repeat an item of the same list")
     if np.any(np.bincount(where, label, minlength=len(lists.relevant)) > lists.relevant):
         raise ValueError(f"{contender}: some list has more positives than `relevant` counts for it")
-    category = popularity = None
+    category = popularity = is_new = None
+    if "is_new" in scored.column_names:
+        is_new = pc.fill_null(scored["is_new"], False).to_numpy()[order]
+        new = np.bincount(where, label * is_new, minlength=len(lists.relevant))
+        if lists.relevant_new is not None and np.any(new > lists.relevant_new):
+            raise ValueError(f"{contender}: some list has more new positives than `relevant_new` counts for it")
     if "category" in scored.column_names:
         unknown = scored["category"].is_null().to_numpy()
         category = np.where(unknown, -1, sorted_codes(scored["category"]))[order]
@@ -152,7 +162,7 @@ def ranked(scored: pa.Table, lists: Lists, contender: str = "contender") -> Rank
             )
         popularity = numbers[order]
     items = scored["item_id"].take(order)
-    return Ranked(where, position_in_group(where) + 1, label, score[order], items, category, popularity)
+    return Ranked(where, position_in_group(where) + 1, label, score[order], items, category, popularity, is_new)
 
 
 def sorted_codes(column: pa.ChunkedArray) -> Ints:
@@ -179,6 +189,7 @@ def by_list(rows: Ranked, lists: Lists) -> dict[str, Floats]:
     - f1_at_10 = 2h / (10 + r), the harmonic mean of precision and recall at 10 (van Rijsbergen 1979);
     - map_at_10: the precision at the rank of each hit, summed and divided by min(r, 10) (Manning et al. 2008, ch. 8,
       cut at ten, so that 1 can be reached);
+    - new_item_recall_at_20: the same recall of the items that were new on offer alone, where any was taken;
     - mrr: one over the rank of the first hit, in the whole list;
     - novelty: mean -log2 of the popularity of the first ten (self-information: Zhou et al. 2010, doi
       10.1073/pnas.1000488107), where popularity is known;
@@ -207,6 +218,10 @@ def by_list(rows: Ranked, lists: Lists) -> dict[str, Floats]:
         f"map_at_{TOP}": summed(precisions) / np.minimum(lists.relevant, TOP),
         "mrr": reciprocal,
     }
+    if rows.is_new is not None and lists.relevant_new is not None:
+        with np.errstate(invalid="ignore"):
+            new_hits = summed(rows.label * rows.is_new * (rows.rank <= RECALL_AT))
+            values[f"new_item_recall_at_{RECALL_AT}"] = new_hits / lists.relevant_new
     if rows.popularity is not None:
         values["novelty"] = _mean_of_top(rows, -np.log2(rows.popularity), count)
     if rows.category is not None:

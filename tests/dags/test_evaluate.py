@@ -3,10 +3,11 @@
 from dataclasses import replace
 from datetime import date
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from dags.steps.evaluate import HeldOut, compared_before, fingerprint_of
+from dags.steps.evaluate import HeldOut, compared_before, fingerprint_of, price_of_diversity
 from dags.steps.night import Night
 from infra.registry import ModelVersion
 from infra.settings import Settings
@@ -25,7 +26,9 @@ HELD_OUT = HeldOut(
         }
     ),
     baselines=pa.table({"contender": ["popularity_7d"], "item_id": ["1"]}),
+    choices=pa.table({"person_id": ["P1"], "item_id": ["1"], "reward": [1.0]}),
 )
+SETTINGS = Settings(snapshot_every_days=7)
 VERSIONS = {"challenger": ModelVersion("ranker", 1, "run")}
 COMPARISON = pa.Table.from_pylist(
     [{"contender": "challenger", "platform": "all", "cohort": "all", "metric": "mrr", "value": 0.25, "people": 1}],
@@ -36,13 +39,15 @@ COMPARISON = pa.Table.from_pylist(
 @pytest.fixture
 def night(tmp_path) -> Night:
     """Tonight, after a night that compared."""
-    settings = Settings(home=tmp_path, snapshot_every_days=7)
+    settings = SETTINGS.model_copy(update={"home": tmp_path})
     Night(date(2000, 12, 15), settings=settings).record(
         "evaluation",
         {
             "comparison": COMPARISON.to_pylist(),
             "popularity_window": "popularity_7d",
-            "fingerprint": fingerprint_of(VERSIONS, HELD_OUT, 0),
+            "diversity": [{"strength": 0.0}],
+            "off_policy": None,
+            "fingerprint": fingerprint_of(VERSIONS, HELD_OUT, SETTINGS),
             "compared_in": "2000-12-14",
         },
     )
@@ -50,10 +55,11 @@ def night(tmp_path) -> Night:
 
 
 def test_the_same_versions_and_data_are_compared_once(night) -> None:
-    found = compared_before(night, fingerprint_of(VERSIONS, HELD_OUT, 0))
+    found = compared_before(night, fingerprint_of(VERSIONS, HELD_OUT, SETTINGS))
     assert found is not None
     assert (found.as_of, found.popularity) == (date(2000, 12, 14), "popularity_7d")
     assert found.comparison.equals(COMPARISON)
+    assert (found.diversity, found.off_policy) == ([{"strength": 0.0}], None)
 
 
 @pytest.mark.parametrize(
@@ -63,11 +69,12 @@ def test_the_same_versions_and_data_are_compared_once(night) -> None:
         ("relevant", {"person_id": ["P1"], "platform": ["shop"], "relevant": [2]}),
         ("catalogue", {"platform": ["shop"], "item_id": ["3"]}),
         ("baselines", {"contender": ["popularity_7d"], "item_id": ["2"]}),
+        ("choices", {"person_id": ["P1"], "item_id": ["1"], "reward": [0.0]}),
     ],
 )
 def test_other_data_is_compared_anew(night, changed, table) -> None:
     held_out = replace(HELD_OUT, **{changed: pa.table(table)})
-    assert compared_before(night, fingerprint_of(VERSIONS, held_out, 0)) is None
+    assert compared_before(night, fingerprint_of(VERSIONS, held_out, SETTINGS)) is None
 
 
 @pytest.mark.parametrize(
@@ -78,16 +85,22 @@ def test_other_data_is_compared_anew(night, changed, table) -> None:
     ],
 )
 def test_other_versions_are_compared_anew(night, versions) -> None:
-    assert compared_before(night, fingerprint_of(versions, HELD_OUT, 0)) is None
+    assert compared_before(night, fingerprint_of(versions, HELD_OUT, SETTINGS)) is None
 
 
-def test_another_seed_is_compared_anew(night) -> None:
-    assert compared_before(night, fingerprint_of(VERSIONS, HELD_OUT, 1)) is None
+def test_without_choices_it_is_compared_anew(night) -> None:
+    assert compared_before(night, fingerprint_of(VERSIONS, replace(HELD_OUT, choices=None), SETTINGS)) is None
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"list_size": 10}, {"max_per_category": 3}, {"diversity": 0.2}])
+def test_other_settings_are_compared_anew(night, changed) -> None:
+    settings = SETTINGS.model_copy(update=changed)
+    assert compared_before(night, fingerprint_of(VERSIONS, HELD_OUT, settings)) is None
 
 
 def test_only_nights_that_share_the_snapshot_are_asked(night) -> None:
     later = Night(date(2000, 12, 22), settings=night.settings)
-    assert compared_before(later, fingerprint_of(VERSIONS, HELD_OUT, 0)) is None
+    assert compared_before(later, fingerprint_of(VERSIONS, HELD_OUT, SETTINGS)) is None
 
 
 def test_a_platform_could_show_what_is_available() -> None:
@@ -101,3 +114,30 @@ def test_items_are_described_by_the_catalogue_of_their_platform() -> None:
         "category": [None, "drama", None],
         "popularity": [1.0, 0.25, None],
     }
+
+
+def test_diversity_is_priced_beside_lists_by_relevance_alone() -> None:
+    """One list of four, of which the second was taken; from a strength on, another category's best goes before it."""
+    held_out = replace(
+        HELD_OUT, catalogue=pa.table({"platform": ["shop"] * 4, "is_available": [True] * 4, "item_id": [*"1234"]})
+    )
+    scored = pa.table(
+        {
+            "person_id": ["P1"] * 4,
+            "platform": ["shop"] * 4,
+            "item_id": [*"1234"],
+            "score": [1.0, 0.9, 0.75, 0.0],
+            "label": [0, 1, 0, 0],
+            "category": ["crime", "crime", "drama", "drama"],
+        }
+    )
+    settings = Settings(list_size=2, diversity=0.25)
+    price = {row["strength"]: row for row in price_of_diversity(scored, held_out, settings)}
+    assert [*price] == [0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5]
+    assert [strength for strength, row in price.items() if row["is_used"]] == [0.25]
+    assert [row["intra_list_diversity"] for row in price.values()] == [0, 0, 0, 1, 1, 1, 1]
+    found = 1 / np.log2(3)
+    assert price[0.1]["ndcg_at_10"] == pytest.approx(found)
+    assert price[0.25]["ndcg_at_10"] == 0
+    assert [price[0.25][f"ndcg_{part}"] for part in ("change", "low", "high")] == pytest.approx([-found] * 3)
+    assert [price[0.0][f"ndcg_{part}"] for part in ("change", "low", "high")] == [0, 0, 0]

@@ -19,6 +19,7 @@ from dags.steps.check_sources import check_sources
 from dags.steps.check_training_data import check_training_data
 from dags.steps.evaluate import evaluate
 from dags.steps.night import Night
+from dags.steps.score import assemble_lists, score
 from dags.steps.train import examples_of
 from expectations.gate import GateStopped
 from infra.registry import LoggedData, Registry
@@ -155,6 +156,7 @@ def _with(column: str, value: object) -> Callable[[pa.Table], pa.Table]:
         (_with("item_id", "DVD-001404"), "only items of the platform's own catalogue"),
         (_with("rank", 3), "ranks 1, 2, 3 ... without a gap"),
         (_with("score", float("nan")), "finite scores"),
+        (_with("propensity", 0.0), "propensities above 0 and up to 1"),
         (lambda lists: lists.slice(0, 0), "platform 'stream'"),
     ],
 )
@@ -167,6 +169,43 @@ def test_lists_that_must_not_be_shown_stop(
     message = stopped(night, "recommendations-forum", lambda: check_recommendations(night))
     assert "platform 'forum'" in message
     assert said in message
+
+
+def test_rules_hold_in_lists_made_anew_and_stop_those_made_before(night_of: NightOf) -> None:
+    """What most people are shown first on stream is banned there, and something that hardly anybody is shown is pinned."""
+    night = night_of(SECOND)
+    stream = pc.equal(night.read_table(night.key("lists.parquet"))["platform"], "stream")
+    shown = night.read_table(night.key("lists.parquet")).filter(stream).to_pandas()
+    banned, pinned = shown["item_id"].value_counts().index[[0, -1]]
+    change(
+        night,
+        f"""
+        insert into marts.active_rules (platform, item_id, product_id, category, is_available, rule, rank)
+        select
+            platform, item_id, product_id, category, is_available,
+            if(item_id = '{banned}', 'ban', 'pin'), if(item_id = '{banned}', null, 2)
+        from marts.product_items
+        where platform = 'stream' and item_id in ('{banned}', '{pinned}')
+        """,
+    )
+    assert "nothing that a rule bans" in stopped(night, "recommendations-stream", lambda: check_recommendations(night))
+
+    for shard in range(night.settings.scoring_shards):
+        score(night, shard)
+    assemble_lists(night)
+    check_recommendations(night)
+    lists = night.read_table(night.key("lists.parquet")).to_pandas().query("platform == 'stream'")
+    assert banned not in set(lists["item_id"])
+    second = lists[lists["rank"] == 2]
+    held = second["item_id"] == pinned
+    assert set(second[held]["slot"]) == {"pinned"}
+    assert set(second["strategy"]) == {"personalised", "popular"} == set(second[held]["strategy"])
+    with duckdb.connect(str(night.settings.warehouse_path), read_only=True) as warehouse:
+        had = warehouse.execute(
+            "select person_id from marts.person_products where product_id ="
+            " (select product_id from marts.active_rules where rule = 'pin')"
+        ).fetchall()
+    assert set(second[~held]["person_id"]) <= {person for (person,) in had}
 
 
 def test_a_list_with_what_the_person_had_elsewhere_stops(night_of: NightOf) -> None:

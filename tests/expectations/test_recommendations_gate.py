@@ -19,10 +19,14 @@ def rows() -> list[dict]:
             "item_id": f"i{number + rank}",
             "score": 1.0 - rank / 10,
             "strategy": "popular" if number < 2 else "personalised",
+            "slot": "ranked",
+            "propensity": 1.0,
+            "reason": "new on shop",
             "category": f"c{rank % 3}",
             "is_consumed": False,
             "is_available": True,
             "in_catalogue": True,
+            "is_banned": False,
         }
         for number, account in enumerate(ACCOUNTS)
         for rank in range(1, SIZE + 1)
@@ -52,6 +56,30 @@ def test_good_lists_pass():
     assert result.verdict == "pass", result.failed
 
 
+@pytest.mark.parametrize(
+    "ruled",
+    [
+        lists((0, "slot", "pinned"), (0, "score", None)),
+        lists((4, "slot", "pinned"), (4, "score", 0.95)),
+        lists((4, "slot", "explored"), (4, "propensity", 0.05), (4, "score", 0.95)),
+        lists((2, "category", "c1"), (0, "slot", "pinned")),
+    ],
+)
+def test_rows_that_came_to_their_place_by_a_rule_or_a_draw_need_not_stand_by_score(ruled):
+    result = check(ruled)
+    assert result.verdict == "pass", result.failed
+
+
+def test_in_diverse_lists_rows_of_one_category_stand_by_score():
+    other_category, same_category = lists((2, "score", 0.1)), lists((0, "score", 0.1))
+    frames = [
+        recommendations.frame(table, active_accounts=pa.array(ACCOUNTS), available_items=40, diverse=diverse)
+        for table, diverse in ((other_category, False), (other_category, True), (same_category, True))
+    ]
+    rises = [sum(value > 0 for value in frame["score_rise"].to_pylist()) for frame in frames]
+    assert rises == [1, 0, 1]
+
+
 def test_order_of_rows_does_not_matter():
     shuffled = lists().take(list(range(len(rows())))[::-1])
     assert check(shuffled).verdict == "pass"
@@ -75,6 +103,15 @@ def test_order_of_rows_does_not_matter():
         (lists((4, "score", float("nan"))), "stop", "finite scores"),
         (lists((4, "score", float("inf"))), "stop", "finite scores"),
         (lists((4, "score", 0.95)), "stop", "never rise"),
+        (lists((4, "is_banned", True)), "stop", "a rule bans"),
+        (lists((4, "is_banned", None)), "stop", "a value of is_banned"),
+        (lists((4, "propensity", 0.0)), "stop", "propensities above 0"),
+        (lists((4, "propensity", 1.1)), "stop", "propensities above 0"),
+        (lists((4, "propensity", None)), "stop", "a value of propensity"),
+        (lists((4, "slot", "bought")), "stop", "slot ranked or explored or pinned"),
+        (lists((4, "slot", None)), "stop", "a value of slot"),
+        (lists((4, "slot", "explored"), (4, "score", None)), "stop", "a value of score"),
+        (lists((1, "slot", "pinned"), (2, "score", 0.95)), "stop", "never rise"),
         (lists((4, "strategy", "random")), "stop", "strategy personalised or popular"),
         (lists((2, "category", "c1"), (4, "category", "c1")), "warn", "items of one category"),
     ],

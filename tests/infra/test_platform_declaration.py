@@ -80,6 +80,40 @@ def test_platform_options_are_checked_too(declare) -> None:
         declare("sqlite:///x", TABLES.format(meta="meta"), phone_country="'+61'")
 
 
+@pytest.mark.parametrize(
+    ("declared", "named_on"),
+    [
+        ({}, {"shop"}),
+        ({"shares_reasons_with": "none"}, {"shop"}),
+        ({"shares_reasons_with": "[]"}, {"shop"}),
+        ({"shares_reasons_with": "[forum]"}, {"shop", "forum"}),
+        ({"shares_reasons_with": "all"}, {"shop", "forum", "no", "stream"}),
+    ],
+)
+def test_what_people_did_is_named_where_the_platform_says_so_and_on_itself(
+    declare, tmp_path, declared, named_on
+) -> None:
+    (tmp_path / "staging" / "forum").mkdir(parents=True)
+    (tmp_path / "staging" / "forum" / "_forum__sources.yml").touch()
+    shop = declare("sqlite:///x", TABLES.format(meta="meta"), **declared)
+    assert {name for name in ("forum", "no", "shop", "stream") if shop.is_named_on(name)} == named_on
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ("[forum, strem]", r"shares_reasons_with: no such platform. Received: forum, strem. .* there are shop"),
+        ("true", r"shares_reasons_with: write all, none, or a list of platforms such as .* Received: True"),
+        ("forum", r"shares_reasons_with: write all, none, or a list .* Received: 'forum'"),
+        ("[1]", r"shares_reasons_with: write all, none, or a list .* Received: \[1\]"),
+    ],
+)
+def test_a_sharing_policy_that_cannot_be_meant_is_told(declare, declared: str, message: str) -> None:
+    with pytest.raises(DeclarationError, match=r"platform 'shop': " + message) as raised:
+        declare("sqlite:///x", TABLES.format(meta="meta"), shares_reasons_with=declared)
+    assert "_shop__sources.yml" in str(raised.value)
+
+
 def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path) -> None:
     for name, text in {"shop": "sources: [{name: stream, tables: []}]", "broken": "sources: [", "empty": ""}.items():
         (tmp_path / name).mkdir()

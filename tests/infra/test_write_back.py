@@ -92,6 +92,22 @@ def test_a_swap_that_fails_leaves_the_lists_of_before(sqlite_database, declare, 
     assert lists_in(sqlite_database) == expected(publication(14))
 
 
+def test_a_table_from_before_slot_and_propensity_gets_the_columns(database, declare, settings) -> None:
+    database.execute("create table orders (order_no varchar(9))")
+    platform = declare(database.url, TABLES.replace(", path: orders.jsonl", ""), write_back=TARGET)
+    write_back(platform, publication(13), settings)
+    for column in ("slot", "propensity"):
+        database.execute(f"alter table crossrec_recommendations drop column {column}")
+    logged = publication(14, slot=["explored", "ranked"] * 3, propensity=[0.05, 1.0] * 3)
+    assert write_back(platform, logged, settings) == 12
+    assert write_back(platform, logged, settings) == 0
+    assert lists_in(database) == expected(logged)
+    rank = "`rank`" if database.technology == "mysql" else "rank"
+    drawn = database.execute(f"select slot, propensity from crossrec_recommendations where {rank} = 2")
+    assert [tuple(row) for row in drawn] == [("explored", 0.05)] * 3
+    assert write_back(platform, publication(13), settings) == 12  # rollback to lists that have neither
+
+
 def test_a_foreign_table_under_the_name_is_left_alone(database, declare, settings) -> None:
     database.execute("create table crossrec_recommendations (note varchar(9))")
     platform = declare(database.url, TABLES.replace(", path: orders.jsonl", ""), write_back=TARGET)

@@ -19,6 +19,8 @@ final as (
         ---- what it is
         items.category,
         items.is_available,
+        -- an old product is not new for one more item of it
+        max(items.days_on_offer) over (partition by items.platform, items.product_id) <= 60 as is_new,
         ---- measures
         (items.events + 1) / sum(items.events + 1) over (partition by items.platform) as popularity
     from items

@@ -22,23 +22,33 @@ products as (
     select
         platform,
         product_id,
-        max(popularity) as popularity
+        max(popularity) as popularity,
+        bool_and(is_new) as is_new
     from items
     group by all
 ),
 
-known as (
-    select
-        as_of,
-        person_id,
-        count(*) as platforms,
-        max(events_all_platforms) as events
-    from {{ ref('person_platforms') }}
-    group by all
+cohorts as (
+    select * from {{ ref('person_cohorts') }}
 ),
 
 profiles as (
     select * from {{ ref('person_profiles') }}
+),
+
+interactions as (
+    select * from {{ ref('interactions') }}
+),
+
+first_events as (
+    select
+        evaluated.as_of,
+        interactions.person_id,
+        interactions.platform,
+        min(interactions.occurred_at) as first_at
+    from evaluated
+    inner join interactions on {{ known_at_cut('interactions', 'evaluated') }}
+    group by all
 ),
 
 relevant as (
@@ -47,6 +57,7 @@ relevant as (
         labels.person_id,
         labels.platform,
         count(*) as relevant,
+        count(*) filter (where products.is_new) as relevant_new,
         -- rounded: the sum depends on the order in which threads add
         round(avg(products.popularity), 12) as popularity
     from labels
@@ -57,6 +68,28 @@ relevant as (
     group by all
 ),
 
+-- whoever did something on a platform longer ago than a week is no newcomer there; one who never did is
+newcomers as (
+    select
+        relevant.as_of,
+        relevant.person_id,
+        relevant.platform,
+        count(elsewhere.first_at) > 0 as is_known_elsewhere
+    from relevant
+    anti join first_events as here
+        on
+            relevant.as_of = here.as_of
+            and relevant.person_id = here.person_id
+            and relevant.platform = here.platform
+            and here.first_at < relevant.as_of - interval 7 day
+    left join first_events as elsewhere
+        on
+            relevant.as_of = elsewhere.as_of
+            and relevant.person_id = elsewhere.person_id
+            and relevant.platform != elsewhere.platform
+    group by all
+),
+
 final as (
     select
         ---- ids
@@ -64,15 +97,26 @@ final as (
         relevant.person_id,
         relevant.platform,
         ---- cohorts
-        case when known.events < 5 then 'new' when known.events < 50 then 'light' else 'heavy' end as history,
-        case when known.platforms = 1 then 'one platform' else 'several platforms' end as reach,
+        cohorts.history,
+        cohorts.reach,
+        case newcomers.is_known_elsewhere
+            when true then 'first days, known elsewhere'
+            when false then 'first days, known only here'
+            else 'settled'
+        end as arrival,
         profiles.age_band,
         profiles.gender,
         ---- measures
         relevant.relevant,
+        relevant.relevant_new,
         relevant.popularity
     from relevant
-    inner join known on relevant.as_of = known.as_of and relevant.person_id = known.person_id
+    inner join cohorts on relevant.as_of = cohorts.as_of and relevant.person_id = cohorts.person_id
+    left join newcomers
+        on
+            relevant.as_of = newcomers.as_of
+            and relevant.person_id = newcomers.person_id
+            and relevant.platform = newcomers.platform
     left join profiles on relevant.as_of = profiles.as_of and relevant.person_id = profiles.person_id
 )
 

@@ -1,5 +1,6 @@
 with events as (
     select * from {{ ref('int_events') }}
+    where event_type != 'impression' -- that the platform showed something is nothing that the person did
 ),
 
 event_types as (

@@ -170,3 +170,57 @@ def test_metrics_that_could_not_be_computed_are_shown_as_such(facts):
     odd["metrics"][0] |= {"value": float("nan"), "low": float("nan"), "high": float("nan")}
     odd["history"][0]["value"] = float("nan")
     assert "nan" in render(NightSummary.model_validate(odd))
+
+
+def _text(summary: NightSummary) -> str:
+    read = Reader(render(summary))
+    assert not read.open
+    return " ".join(" ".join(read.text).split())
+
+
+def test_what_platforms_know_for_each_other_is_a_table(summary):
+    transfers = [
+        {"source": "forum", "target": "shop", "people": 108, "with_source": 0.067, "without": 0.0537, "gain": 0.0133}
+        | {"gain_low": -0.0045, "gain_high": 0.0349, "verdict": "kept"},
+        {"source": "stream", "target": "shop", "people": 40, "with_source": 0.05, "without": 0.06, "gain": -0.01}
+        | {"gain_low": -0.03, "gain_high": 0.01, "verdict": "too few"},
+    ]
+    text = _text(NightSummary.model_validate(summary.model_dump() | {"transfers": transfers}))
+    assert "forum shop 108 0.0537 0.0670 +0.0133 -0.0045 to +0.0349 kept" in text
+    assert "stream shop 40 0.0600 0.0500 -0.0100 -0.0300 to +0.0100 too few" in text
+
+
+def test_the_price_of_diversity_is_a_table(summary):
+    alone = {"strength": 0, "ndcg_at_10": 0.13, "ndcg_change": 0, "ndcg_low": 0, "ndcg_high": 0}
+    mixed = {"strength": 0.2, "ndcg_at_10": 0.12, "ndcg_change": -0.01, "ndcg_low": -0.02, "ndcg_high": 0.001}
+    prices = [
+        alone | {"intra_list_diversity": 0.69, "is_used": True},
+        mixed | {"intra_list_diversity": 0.86, "is_used": False},
+    ]
+    text = _text(NightSummary.model_validate(summary.model_dump() | {"diversity": prices}))
+    assert "0.00 (in use) 0.690 0.1300 - 0.20 0.860 0.1200 -0.0100 -0.0200 to +0.0010" in text
+
+
+def test_the_exploring_place_tells_something_or_says_that_it_does_not(summary):
+    assert "Nothing yet: no lists with an exploring place" in _text(summary)
+    row = {"policy": "logged", "estimator": "counting", "value": 0.05, "low": 0.04, "high": 0.06}
+    unknown = {"policy": "challenger", "estimator": "snips", **dict.fromkeys(("value", "low", "high"), float("nan"))}
+    told = {
+        "lists": 1_200,
+        "explored": 610,
+        "taken": 60,
+        "estimates": [row | {"effective_sample_size": 1_200}, unknown | {"effective_sample_size": 0}],
+    }
+    text = _text(NightSummary.model_validate(summary.model_dump() | {"off_policy": told}))
+    assert "1,200 left their last place to chance, and 610 of those" in text
+    assert "what was shown counting 0.0500 0.0400 to 0.0600 1,200 lists" in text
+    assert "Tonight's model self-normalised IPS - 0 lists" in text
+    assert "Too few to trust" not in text
+    few = NightSummary.model_validate(summary.model_dump() | {"off_policy": told | {"taken": 29}})
+    assert "Too few to trust: 29 of these items were taken" in _text(few)
+
+
+def test_a_pinned_item_needs_no_score(summary):
+    people = deepcopy(summary.model_dump()["people"])
+    people[0]["lists"][0]["items"][0]["score"] = None
+    assert "pinned" in _text(NightSummary.model_validate(summary.model_dump() | {"people": people}))

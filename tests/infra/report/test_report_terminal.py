@@ -43,6 +43,14 @@ def test_markup_in_a_title_is_only_text(facts):
     assert "[red]List[/]" in text
 
 
+def test_an_item_says_why_it_is_there(facts):
+    reasoned = deepcopy(facts)
+    reasoned["people"][0]["lists"][1]["items"][1]["reason"] = "because you rated [rec] on forum"
+    assert "2 The Silence of the Lambs  because you rated [rec] on forum" in printed(
+        NightSummary.model_validate(reasoned)
+    )
+
+
 def test_a_stopped_night_shows_what_stopped_it_and_nothing_that_was_not_made(facts):
     stopped = {key: facts[key] for key in ("as_of", "run_id", "links")}
     stopped["funnel"] = [{"platform": "shop", "raw_rows": 9}]

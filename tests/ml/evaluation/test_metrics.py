@@ -2,6 +2,7 @@ from math import log2
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from sklearn import metrics as sklearn_metrics
 from sklearn.calibration import calibration_curve
@@ -146,6 +147,31 @@ def test_novelty_and_diversity_look_at_the_first_ten() -> None:
     assert by_list(placed, lists)["novelty"] == pytest.approx([1])
     assert by_list(placed, lists)["intra_list_diversity"] == pytest.approx([25 / 45])
     assert popularity_shown(placed, lists) == pytest.approx([0.5])
+
+
+def test_recall_of_new_items_by_hand() -> None:
+    lists = relevant(("ann", "s", 3), ("bob", "s", 1), ("cyd", "s", 2)).append_column(
+        "relevant_new", pa.array([2, 0, 1])
+    )
+    rows = [
+        ("ann", "s", "new", 0.9, 1),  # one of two; an old one found is none of them
+        ("ann", "s", "old", 0.8, 1),
+        ("bob", "s", "old", 0.9, 1),  # nothing new to find
+        *(("cyd", "s", f"i{rank:02}", 0.9 - rank / 100, 0) for rank in range(20)),
+        ("cyd", "s", "new", 0.1, 1),  # not among the first twenty
+    ]
+    table = scored(*rows)
+    table = table.append_column("is_new", pc.if_else(pc.equal(table["item_id"], "new"), True, None))
+    judged = Lists.from_table(lists)
+    values = by_list(ranked(table, judged), judged)["new_item_recall_at_20"]
+    assert values == pytest.approx([1 / 2, np.nan, 0], nan_ok=True)
+
+
+def test_no_more_new_items_are_found_than_there_were() -> None:
+    lists = Lists.from_table(relevant(("p", "s", 1)).append_column("relevant_new", pa.array([0])))
+    table = scored(("p", "s", "a", 0.1, 1)).append_column("is_new", pa.array([True]))
+    with pytest.raises(ValueError, match="ours: some list has more new positives than `relevant_new`"):
+        ranked(table, lists, "ours")
 
 
 def test_a_popularity_is_a_share_above_zero() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.ranking.rerank import rerank
+from ml.ranking.rerank import EXPLORED_FROM, Exploration, places, rerank
 
 
 def scored(*rows: tuple[object, ...], names: str = "person_id platform item_id score category") -> pa.Table:
@@ -92,3 +92,128 @@ def test_equals_a_list_built_item_by_item(seed: int, size: int, cap: int) -> Non
     random.shuffle(rows)
     result = rerank(scored(*rows), size, cap).select(["person_id", "platform", "item_id"]).to_pylist()
     assert [tuple(row.values()) for row in result] == expected
+
+
+def test_diversity_prefers_the_best_of_each_category_to_a_little_more_relevance() -> None:
+    table = scored(
+        ("p", "s", "a1", 1.0, "a"), ("p", "s", "a2", 0.9, "a"), ("p", "s", "b1", 0.8, "b"), ("p", "s", "b2", 0.0, "b")
+    )
+    # of a score of 1 at diversity 0.25: 0.75 for a1, 0.6 for b1; 0.675 - 0.25 for a2
+    assert ranks(rerank(table, 3, diversity=0.25)) == [("p", "a1", 1), ("p", "b1", 2), ("p", "a2", 3)]
+    assert ranks(rerank(table, 2, diversity=0.05)) == [("p", "a1", 1), ("p", "a2", 2)]
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 10_000), size=st.integers(1, 6), diversity=st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0]))
+def test_one_sort_is_the_greedy_choice_of_rank_after_rank(seed: int, size: int, diversity: float) -> None:
+    random = np.random.default_rng(seed)
+    rows = [("p", "s", f"i{n}", float(random.integers(9)) / 8, random.choice(["a", "b", None])) for n in range(8)]
+    high, low = max(row[3] for row in rows), min(row[3] for row in rows)
+
+    def marginal(row: tuple, above: list[tuple]) -> float:
+        relevance = (row[3] - low) / (high - low) if high > low else 1.0
+        alike = any(row[4] is not None and row[4] == other[4] for other in above)
+        return (1 - diversity) * relevance - diversity * alike
+
+    chosen: list[tuple] = []
+    while len(chosen) < size:
+        chosen.append(min(set(rows) - set(chosen), key=lambda row: (-marginal(row, chosen), -row[3], row[2])))
+    result = rerank(scored(*rows), size, diversity=diversity)
+    assert result["item_id"].to_pylist() == [row[2] for row in chosen]
+
+
+def test_what_was_shown_too_often_only_fills_a_list_that_would_be_short() -> None:
+    table = scored(
+        ("p", "s", "seen", 0.9, "a", True),
+        ("p", "s", "a1", 0.5, "a", False),
+        ("p", "s", "a2", 0.4, "a", None),
+        names="person_id platform item_id score category is_overshown",
+    )
+    assert ranks(rerank(table, 2, max_per_category=1)) == [("p", "a1", 1), ("p", "a2", 2)]
+    assert ranks(rerank(table, 3, max_per_category=1)) == [("p", "seen", 1), ("p", "a1", 2), ("p", "a2", 3)]
+
+
+def test_what_was_shown_too_often_uses_up_no_cap() -> None:
+    table = scored(
+        ("p", "s", "seen", 0.9, "a", True),
+        ("p", "s", "a1", 0.5, "a", False),
+        ("p", "s", "b1", 0.4, "b", False),
+        ("p", "s", "c1", 0.3, "c", False),
+        names="person_id platform item_id score category is_overshown",
+    )
+    assert ranks(rerank(table, 2, max_per_category=1)) == [("p", "a1", 1), ("p", "b1", 2)]
+
+
+PINNABLE = "person_id platform item_id score category pinned_rank"
+
+
+def test_pins_stand_at_their_ranks_and_count_for_no_cap() -> None:
+    table = scored(
+        ("p", "s", "i1", 0.9, "a", None),
+        ("p", "s", "i2", 0.8, "a", None),
+        ("p", "s", "i3", 0.7, "b", None),
+        ("p", "s", "top", None, "a", 1),
+        ("p", "s", "third", 0.1, "a", 3),
+        ("q", "s", "i1", 0.9, "a", None),
+        ("q", "s", "late", 0.2, "a", 3),
+        names=PINNABLE,
+    )
+    result = rerank(table, 4, max_per_category=1)
+    assert ranks(result) == [
+        *(("p", "top", 1), ("p", "i1", 2), ("p", "third", 3), ("p", "i3", 4)),
+        *(("q", "i1", 1), ("q", "late", 2)),
+    ]
+    assert result["slot"].to_pylist() == ["pinned", "ranked", "pinned", "ranked", "ranked", "pinned"]
+    assert set(result["propensity"].to_pylist()) == {1.0}
+
+
+def test_a_list_may_be_all_pins() -> None:
+    table = scored(("p", "s", "i1", 0.9, "a", None), ("p", "s", "pin", None, "b", 1), names=PINNABLE)
+    assert ranks(rerank(table, 1, exploration=Exploration(0.5, "key"))) == [("p", "pin", 1)]
+
+
+def crowd(people: int, items: int) -> pa.Table:
+    return scored(*((f"p{n}", "s", f"i{i:02}", 1 - i / 100, None) for n in range(people) for i in range(items)))
+
+
+def test_exploration_draws_the_last_place_with_the_propensity_it_logs() -> None:
+    people, size, share = 4_000, 5, 0.4
+    placed = places(crowd(people, 30), size, exploration=Exploration(share, "2000-12-15"))
+    shown = placed.filter(placed["rank"].is_valid()).to_pandas()
+    assert (shown.groupby("person_id")["rank"].max() == size).all()
+    assert (shown[shown["rank"] < size]["propensity"] == 1).all()
+    last = shown[shown["rank"] == size]
+    assert set(last["slot"]) == {"ranked", "explored"}
+    logged = last.groupby("item_id")["propensity"].agg(["first", "nunique", "size"])
+    assert logged.index.tolist() == [f"i{i:02}" for i in range(size - 1, size + EXPLORED_FROM)]
+    assert (logged["nunique"] == 1).all()
+    # four standard errors of a share of 4,000
+    assert np.abs(logged["size"] / people - logged["first"]).max() < 4 * np.sqrt(0.25 / people)
+    might = placed.to_pandas().query("propensity < 1").groupby("person_id")["propensity"]
+    assert might.sum().to_numpy() == pytest.approx(np.ones(people))
+    assert (might.size() == 1 + EXPLORED_FROM).all()
+
+
+def test_a_draw_depends_on_the_key_the_person_and_nobody_else() -> None:
+    def explored(people: int, key: str) -> dict[str, str]:
+        last = rerank(crowd(people, 30), 5, exploration=Exploration(0.5, key)).to_pandas().query("rank == 5")
+        return dict(zip(last["person_id"], last["item_id"], strict=True))
+
+    few, many = explored(20, "a"), explored(60, "a")
+    assert few == {person: many[person] for person in few}
+    assert explored(60, "b") != many
+
+
+def test_a_list_with_nothing_below_it_explores_nothing() -> None:
+    result = rerank(crowd(50, 5), 5, exploration=Exploration(0.9, "key"))
+    assert result["item_id"].to_pylist() == [f"i{i:02}" for _ in range(50) for i in range(5)]
+    assert set(result["propensity"].to_pylist()) == {1.0}
+
+
+def test_a_place_that_a_pin_takes_is_not_explored_but_the_one_above_is() -> None:
+    pins = scored(*((f"p{n}", "s", "pin", None, None, 5) for n in range(50)), names=PINNABLE)
+    table = pa.concat_tables([crowd(50, 30), pins], promote_options="permissive")
+    result = rerank(table, 5, exploration=Exploration(0.5, "key")).to_pandas()
+    assert set(result[result["rank"] == 5]["item_id"]) == {"pin"}
+    assert set(result[result["rank"] == 4]["slot"]) == {"ranked", "explored"}
+    assert (result[result["rank"] < 4]["slot"] == "ranked").all()

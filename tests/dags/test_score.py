@@ -1,0 +1,106 @@
+"""Rules, pins and what was shown too often, on their way into the lists; the marts are made by hand."""
+
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from dags.steps.night import Night
+from dags.steps.score import CANDIDATES, POPULAR_CANDIDATES, RULED
+from infra.settings import Settings
+from ml.ranking.rerank import rerank
+
+AS_OF = date(2000, 12, 15)
+MARTS = """
+create schema marts;
+create table marts.active_rules as from (values
+    ('shop', 'banned', 'BAN', 'ban', null, 'c', true),
+    ('shop', 'pinned', 'PIN', 'pin', 1, 'c', true),
+    ('shop', 'sold-out', 'OUT', 'pin', 2, 'c', false),
+    ('shop', 'unheard-of', null, 'ban', null, null, false)
+) as rules (platform, item_id, product_id, rule, rank, category, is_available);
+create table marts.impressions as from (values
+    ('P1', 'shop', 'A', 10), ('P1', 'shop', 'B', 9), ('P2', 'stream', 'A', 99), ('P3', 'shop', 'A', 10)
+) as shown (person_id, platform, product_id, impressions_28d);
+create table marts.person_products as from (values ('P2', 'PIN'), ('P4', 'PIN')) as had (person_id, product_id);
+create table marts.training_examples as select 'shop' as platform;
+create table marts.candidates as select date '2000-12-15' as as_of, * from (values
+    ('P1', 'shop', 'a', 'A', 'c'), ('P1', 'shop', 'banned', 'BAN', 'c'), ('P1', 'shop', 'other-edition', 'BAN', 'c'),
+    ('P1', 'stream', 'a', 'A', 'c')
+) as candidates (person_id, platform, item_id, product_id, category);
+create table marts.person_accounts as select *, timestamp '2000-01-01' as created_at, null::varchar as age_band from (values
+    ('P1', 'shop', 'C1'), ('P3', 'shop', 'C3'), ('P4', 'shop', 'C4')
+) as accounts (person_id, platform, account_id);
+create table marts.popular_lists as select 'shop' as platform, 'unknown' as segment, * from (values
+    ('a', 'A', 'c', 1), ('banned', 'BAN', 'c', 2), ('b', 'B', 'c', 3), ('d', 'D', 'c', 4), ('pinned', 'PIN', 'c', 500)
+) as lists (item_id, product_id, category, position);
+"""
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Night:
+    night = Night(AS_OF, settings=Settings(home=tmp_path, scoring_shards=1, list_size=3))
+    with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
+        warehouse.execute(MARTS)
+    return night
+
+
+def rows(night: Night, sql: str, parameters: dict[str, object], **tables: pa.Table) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(night.settings.warehouse_path), read_only=True) as warehouse:
+        for name, table in tables.items():
+            warehouse.register(name, table)
+        return warehouse.execute(sql, parameters).fetchall()
+
+
+def scored(*people: str) -> pa.Table:
+    items = [("a", "A", 0.5), ("b", "B", 0.4), ("pinned", "PIN", 0.1)]
+    found = [
+        {
+            "person_id": person,
+            "platform": "shop",
+            "item_id": item,
+            "product_id": product,
+            "category": "c",
+            "score": score,
+        }
+        for person in people
+        for item, product, score in items
+        if (person, item) != ("P2", "pinned")
+    ]
+    return pa.Table.from_pylist(found)
+
+
+def test_what_is_banned_and_what_is_the_same_product_is_no_candidate(night) -> None:
+    found = rows(night, CANDIDATES, {"as_of": AS_OF, "shards": 1, "shard": 0})
+    assert [row[1:4] for row in found] == [("P1", "shop", "a")]
+
+
+def test_pins_stand_beside_scored_candidates_of_whoever_never_had_them(night) -> None:
+    sql = f"select person_id, item_id, score, pinned_rank, is_overshown from ({RULED})"
+    assert rows(night, sql, {"max_impressions": 10}, scored=scored("P1", "P2")) == [
+        ("P1", "a", 0.5, None, True),
+        ("P1", "b", 0.4, None, False),
+        ("P1", "pinned", 0.1, 1, None),
+        ("P2", "a", 0.5, None, False),
+        ("P2", "b", 0.4, None, False),
+    ]
+
+
+def test_a_pin_need_not_be_a_candidate(night) -> None:
+    without = scored("P1").slice(0, 2)
+    sql = f"select item_id, score, pinned_rank from ({RULED}) where pinned_rank is not null"
+    assert rows(night, sql, {"max_impressions": 10}, scored=without) == [("pinned", None, 1)]
+
+
+def test_popular_lists_obey_the_rules_too(night) -> None:
+    parameters = {"as_of": AS_OF, "max_impressions": 10}
+    with duckdb.connect(str(night.settings.warehouse_path), read_only=True) as warehouse:
+        warehouse.register("scored", scored("P1").slice(0, 0))
+        popular = rerank(warehouse.execute(POPULAR_CANDIDATES, parameters).to_arrow_table(), 3)
+    assert [(row["person_id"], row["rank"], row["item_id"], row["slot"]) for row in popular.to_pylist()] == [
+        *(("C1", 1, "pinned", "pinned"), ("C1", 2, "b", "ranked"), ("C1", 3, "d", "ranked")),
+        *(("C3", 1, "pinned", "pinned"), ("C3", 2, "b", "ranked"), ("C3", 3, "d", "ranked")),
+        *(("C4", 1, "a", "ranked"), ("C4", 2, "b", "ranked"), ("C4", 3, "d", "ranked")),
+    ]
