@@ -125,6 +125,12 @@ def nightly():
 
         check_leakage(night(as_of, run))
 
+    @task(**WAREHOUSE)
+    def check_transfer(as_of: str, run: str) -> None:
+        from dags.steps.check_transfer import check_transfer
+
+        check_transfer(night(as_of, run))
+
     @task(outlets=[ranker])
     def train(as_of: str, run: str) -> None:
         from dags.steps.train import train
@@ -186,14 +192,15 @@ def nightly():
     linked = link_people(**when)
     identified = check_identity(**when)
     marts = build_marts(**when)
+    sources_help = check_transfer(**when)
     evaluated = evaluate(**when)
     scored = score.partial(**when).expand(shard=shards(**when))
     published = publish(**when)
     written = write_back.partial(**when).expand(platform=platforms)
 
     loaded >> sources_hold >> prepared >> check_reconciliation(**when) >> link_products(**when) >> linked
-    linked >> identified >> marts
-    marts >> [check_training_data(**when), check_leakage(**when)] >> train(**when) >> evaluated >> scored
+    linked >> identified >> marts >> sources_help
+    sources_help >> [check_training_data(**when), check_leakage(**when)] >> train(**when) >> evaluated >> scored
     scored >> assemble_lists(**when) >> check_recommendations(**when) >> published >> written >> report(**when)
 
 

@@ -25,6 +25,11 @@ def build_marts(night: Night) -> None:
     night.lake.put(BUILT_WITH, json.dumps(_identity(night)).encode())
 
 
+def build_candidates_anew(night: Night) -> None:
+    """Candidates of all cuts and what is made of them."""
+    _build(night, "candidate_sources+", "--full-refresh")
+
+
 def _moved(night: Night) -> bool:
     """Whether records with events are in another company than when the marts were last built to their end.
 

@@ -10,7 +10,7 @@ from dags.steps.night import Night
 from dags.steps.train import feature_spec
 from expectations.gate import GateResult, run_gate
 from expectations.leakage import frame, suite
-from infra.past import candidates_at, candidates_of_one_alone, moved
+from infra.counterfactual import candidates_at, candidates_of_one_alone, moved
 from infra.warehouse import DBT_PROJECT, query
 
 EVERY_EVENT, NO_EVENT = "true", "false"

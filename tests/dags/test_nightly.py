@@ -21,9 +21,10 @@ ORDER = [
     ("link_products", "link_people"),
     ("link_people", "check_identity"),
     ("check_identity", "build_marts"),
-    ("build_marts", "check_training_data"),
+    ("build_marts", "check_transfer"),
+    ("check_transfer", "check_training_data"),
     ("check_training_data", "train"),
-    ("build_marts", "check_leakage"),
+    ("check_transfer", "check_leakage"),
     ("check_leakage", "train"),
     ("train", "evaluate"),
     ("evaluate", "score"),
@@ -35,8 +36,9 @@ ORDER = [
 ]
 GATES = [
     *("check_sources", "check_reconciliation", "check_identity"),
-    *("check_training_data", "check_leakage", "check_recommendations"),
+    *("check_transfer", "check_training_data", "check_leakage", "check_recommendations"),
 ]
+WRITERS = ("prepare", "build_marts", "check_transfer")
 
 
 def upstream(dag: Any, task_id: str) -> set[str]:
@@ -93,7 +95,7 @@ def test_mapped_tasks_have_a_name_for_each_of_their_instances(nightly: Any) -> N
         assert template, f"{task.task_id} shows as [0], [1], ...: give it a map_index_template"
 
 
-@pytest.mark.parametrize("task_id", ["prepare", "build_marts"])
+@pytest.mark.parametrize("task_id", WRITERS)
 def test_who_writes_the_warehouse_has_it_alone(task_id: str, nightly: Any) -> None:
     task = nightly.get_task(task_id)
     assert (task.pool, task.pool_slots) == ("warehouse", 1), f"{task_id} writes to DuckDB: give it pool='warehouse'"
@@ -116,7 +118,7 @@ def test_nobody_reads_the_warehouse_while_it_is_written(nightly: Any) -> None:
         *("score", "assemble_lists", "check_recommendations", "report"),
     }
     for reader in readers:
-        for writer in ("prepare", "build_marts"):
+        for writer in WRITERS:
             assert reader in order[writer] or writer in order[reader], (
                 f"'{reader}' may read while '{writer}' writes, which DuckDB refuses: order them, or share the pool"
             )

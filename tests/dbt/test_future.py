@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dags.steps.train import feature_spec
 from infra import warehouse
-from infra.past import candidates_at, candidates_of_one_alone, moved
+from infra.counterfactual import candidates_at, candidates_of_one_alone, moved
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT
 

@@ -1,7 +1,7 @@
-"""A cut's candidates built once more, in a copy of the warehouse that lacks what happened after it."""
+"""Candidates as they would be had some events not happened, built by the same models in a copy of the warehouse."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
 
@@ -27,11 +27,23 @@ where
     )
 """
 # `future` is a condition on event_id alone, so that all versions of an event go together
-EVENTS = """
+UP_TO = """
 create table intermediate.int_events as
 select * replace (case when superseded_at < $cut or ({future}) then superseded_at end as superseded_at)
 from present.intermediate.int_events
 where (occurred_at < $cut and known_at < $cut) or ({future})
+"""
+WITHOUT = """
+create table intermediate.int_events as
+from present.intermediate.int_events
+where not list_contains($sources, platform)
+"""
+# what a person did there still counts as had: nobody is offered it again
+NOT_HAD = """
+insert into marts.{table} by name
+select counterfactual.*
+from copy.marts.{table} as counterfactual
+anti join marts.person_takes using (as_of, person_id, product_id)
 """
 
 
@@ -41,9 +53,33 @@ def candidates_at(settings: Settings, cut: date, as_of: date, platforms: Sequenc
     ``future`` is a SQL condition on ``event_id``: which events that happened or became known at the cut or later exist; the
     labels are made of these.
     """
-    with _copy(settings, cut, future) as copy:
+    with _copy(settings, UP_TO.format(future=future), {"cut": cut}, "as_of = $cut", {"cut": cut}) as copy:
         run_dbt(copy, BUILT, dbt_vars(copy, as_of, platforms))
         return query(copy, "select * from marts.candidates where as_of = $cut", {"cut": cut})
+
+
+def replace_candidates(
+    settings: Settings, as_of: date, platforms: Sequence[str], *, targets: Sequence[str], without: Sequence[str]
+) -> None:
+    """The candidates of the platforms ``targets`` become what they are where nothing ever happened on those of ``without``.
+
+    All cuts are replaced, and the examples made of them.
+    """
+    every_cut = "list_contains($targets, platform)"
+    with _copy(settings, WITHOUT, {"sources": list(without)}, every_cut, {"targets": list(targets)}) as copy:
+        run_dbt(copy, BUILT, dbt_vars(copy, as_of, platforms))
+        with connect(settings, read_only=False) as warehouse:
+            warehouse.execute(f"attach {literal(str(copy.warehouse_path))} as copy (read_only)")
+            warehouse.begin()
+            for table in ("candidate_sources", "candidates"):
+                warehouse.execute(
+                    f"delete from marts.{table} where list_contains($targets, platform)", {"targets": list(targets)}
+                )
+                warehouse.execute(NOT_HAD.format(table=table))
+            warehouse.commit()
+    run_dbt(
+        settings, ["build", "--select", "training_examples", "--full-refresh"], dbt_vars(settings, as_of, platforms)
+    )
 
 
 def moved(before: pa.Table, after: pa.Table, features: Sequence[str]) -> dict[str, int]:
@@ -81,14 +117,19 @@ def _differs(name: str, kind: pa.DataType) -> str:
 
 
 @contextmanager
-def _copy(settings: Settings, cut: date, future: str) -> Iterator[Settings]:
-    """A warehouse with all that the marts by cut are made of, and none of them; gone at the end of the block."""
-    folder = settings.home.resolve() / "work" / "leakage"
+def _copy(
+    settings: Settings, events: str, of_events: Mapping[str, object], pairs: str, of_pairs: Mapping[str, object]
+) -> Iterator[Settings]:
+    """A warehouse with all that the marts by cut are made of, and none of them; gone at the end of the block.
+
+    ``events`` is the SQL that makes its events, ``pairs`` the condition on the pairs that get candidates; each with parameters.
+    """
+    folder = settings.home.resolve() / "work" / "counterfactual"
     shutil.rmtree(folder, ignore_errors=True)  # a killed one's
     folder.mkdir(parents=True)
     # a home of its own: dbt parses all models again where the warehouse is another than the last time
     own = {
-        "home": settings.home / "dbt" / "leakage",
+        "home": settings.home / "dbt" / "counterfactual",
         "lake": settings.lake_uri,
         "warehouse": folder / "warehouse.duckdb",
     }
@@ -100,11 +141,14 @@ def _copy(settings: Settings, cut: date, future: str) -> Iterator[Settings]:
                 warehouse.execute(f"create schema {schema}")
             for schema, table in warehouse.execute(WITHOUT_TIME).fetchall():
                 warehouse.execute(f"create table {schema}.{table} as from present.{schema}.{table}")
-            warehouse.execute(EVENTS.format(future=future), {"cut": cut})
-            for table in ("snapshots", "candidate_pairs"):
-                warehouse.execute(
-                    f"create table marts.{table} as from present.marts.{table} where as_of = $cut", {"cut": cut}
-                )
+            warehouse.execute(events, of_events)
+            warehouse.execute(
+                f"create table marts.candidate_pairs as from present.marts.candidate_pairs where {pairs}", of_pairs
+            )
+            warehouse.execute(
+                "create table marts.snapshots as from present.marts.snapshots"
+                " where as_of in (select as_of from marts.candidate_pairs)"
+            )
         yield copy
     finally:
         shutil.rmtree(folder)

@@ -1,0 +1,68 @@
+"""A platform whose data does not help is dropped for whom it does not help, and comes back."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from dags.steps import check_transfer
+from dags.steps.night import Night
+from infra.warehouse import query
+from ml.evaluation.transfer import SCHEMA
+from tests.e2e.conftest import SECOND, NightOf
+
+CANDIDATES = "select * from marts.candidates order by as_of, person_id, platform, item_id"
+EXAMPLES = "select * from marts.training_examples order by as_of, person_id, platform, item_id"
+
+
+def found(*rows: dict[str, str]) -> Callable[[pa.Table], pa.Table]:
+    return lambda _: pa.Table.from_pylist(list(rows), SCHEMA)
+
+
+def test_a_dropped_source_leaves_no_trace_in_its_targets_candidates(
+    night_of: NightOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = night_of(SECOND)
+    before, examples = (query(night.settings, sql) for sql in (CANDIDATES, EXAMPLES))
+    monkeypatch.setattr(check_transfer, "_judged_before", lambda *_: None)
+    harm = {"source": "forum", "target": "shop", "cohort": "all", "verdict": "harms"}
+    rest = {"source": "shop", "target": "stream", "cohort": "all", "verdict": "kept"}
+
+    monkeypatch.setattr(check_transfer, "judge", found(harm, rest))
+    check_transfer.check_transfer(night)
+    gate = night.recorded("gate-transfer")
+    assert gate["verdict"] == "warn"
+    assert "forum for shop" in gate["checks"][1]["observed"]
+    after = query(night.settings, CANDIDATES)
+    others = pc.not_equal(before["platform"], "shop")
+    assert after.filter(pc.not_equal(after["platform"], "shop")).equals(before.filter(others))
+    assert events_of_candidates(night) == events_of_candidates(night, "where platform != 'forum'") != {}
+    assert had_before(night) == 0
+    assert query(night.settings, EXAMPLES).schema == examples.schema
+
+    monkeypatch.setattr(check_transfer, "judge", found(harm | {"verdict": "kept"}, rest))
+    check_transfer.check_transfer(night)
+    assert query(night.settings, CANDIDATES).equals(before)
+    assert query(night.settings, EXAMPLES).equals(examples)
+
+
+def events_of_candidates(night: Night, known: str | None = None) -> dict[tuple[object, str], float]:
+    """Events of each person with candidates of the shop: as these say, or as the warehouse counts those ``known``."""
+    said = "select distinct as_of, person_id, person_events from marts.candidates where platform = 'shop'"
+    counted = f"""
+        select as_of, person_id, count(*) as person_events
+        from ({said}) inner join (from marts.interactions {known}) as interactions using (person_id)
+        where occurred_at < as_of and known_at < as_of and (superseded_at is null or superseded_at >= as_of)
+        group by all
+    """
+    rows = query(night.settings, counted if known else said).to_pylist()
+    return {(row["as_of"], row["person_id"]): row["person_events"] for row in rows}
+
+
+def had_before(night: Night) -> int:
+    [row] = query(
+        night.settings,
+        "select count(*) as had from marts.candidates semi join marts.person_takes using (as_of, person_id, product_id)",
+    ).to_pylist()
+    return int(row["had"])
