@@ -35,7 +35,7 @@ class Measured:
     def met(self) -> bool | None:
         if self.bar is None:
             return None
-        return self.value >= self.bar if self.at_least else self.value <= self.bar
+        return bool(self.value >= self.bar if self.at_least else self.value <= self.bar)  # of NumPy's numbers too
 
 
 def save(target: str, rows: Sequence[Measured]) -> None:

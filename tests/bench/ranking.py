@@ -49,27 +49,24 @@ PEERS = {
 }
 
 
-def by_ranker(night: Night, loss: str = "listwise") -> Iterator[tuple[int, pa.Table]]:
+def by_ranker(night: Night) -> Iterator[tuple[int, pa.Table]]:
     """The held-out candidates of a night as the night's ranker scores them, by seed."""
     (learned, held_out), spec = split(examples_of(night)), feature_spec()
     for seed in SEEDS:
-        model = train(learned, None, spec, replace(params_of(night), seed=seed, loss=loss)).model
+        model = train(learned, None, spec, replace(params_of(night), seed=seed)).model
         scores = pa.array(score(model, spec, held_out))
         yield seed, held_out.select([*LISTS, "item_id", "label"]).append_column("score", scores)
 
 
-def contenders(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
-    """Every contender's scored rows of the held-out week, by seed; a method without chance has seed 0."""
-    for name, loss in ((RANKER, "listwise"), (f"{RANKER}, log loss alone", "log_loss")):
-        for seed, scored in by_ranker(night, loss):
-            yield name, seed, scored
-    baselines = query(
+def baselines(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
+    """Every simple method's scored rows of the held-out week, by seed; a method without chance has seed 0."""
+    shown = query(
         night.settings,
         "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
         " where as_of in (select as_of from marts.snapshots where role = 'evaluation') order by all",
     )
-    for name in pc.unique(baselines["contender"]).to_pylist():
-        yield name, 0, baselines.filter(pc.equal(baselines["contender"], name)).drop_columns("contender")
+    for name in pc.unique(shown["contender"]).to_pylist():
+        yield name, 0, shown.filter(pc.equal(shown["contender"], name)).drop_columns("contender")
     for name, make in PEERS.items():
         for seed in SEEDS:
             yield name, seed, factorised(night, make(seed))
@@ -151,11 +148,11 @@ def candidate_recall(night: Night) -> float:
 def rows_of(values: pd.DataFrame) -> list[Measured]:
     """Means, and differences to the best baseline of each metric with paired intervals, overall and by platform."""
     rows = []
-    baselines = [name for name in values["contender"].unique() if not name.startswith(RANKER)]
+    simple = [name for name in values["contender"].unique() if name != RANKER]
     for metric, title in METRICS.items():
         table = values.pivot_table(index=[*LISTS, "week"], columns="contender", values=metric)
         means = table.mean().sort_values(ascending=False)
-        best = means[baselines].idxmax()
+        best = means[simple].idxmax()
         people = f"of {table.index.get_level_values('person_id').nunique()} people"
         for name, mean in means.items():
             bar = 1.25 * means[best] if name == RANKER else None
@@ -183,7 +180,7 @@ def interval(values: pd.Series) -> tuple[float, float]:
 # --- what other platforms' data is worth
 
 
-def lift(night: Night, folder: Path) -> pd.DataFrame:
+def lift(night: Night, fused: list[tuple[int, pa.Table]], folder: Path) -> pd.DataFrame:
     """One row by list of those on several platforms: with what they did everywhere, and with each account by itself.
 
     Both are judged by the same week. Who has too little history on a platform to be ranked there alone gets popular items.
@@ -210,7 +207,7 @@ def lift(night: Night, folder: Path) -> pd.DataFrame:
         rows = pd.concat([own, rest])[[*LISTS, "item_id", "score"]].merge(labels, how="left", on=[*LISTS, "item_id"])
         rows["label"] = rows["label"].fillna(0).astype(int)
         shown.append((OWN, seed, pa.Table.from_pandas(rows, preserve_index=False)))
-    shown += [(FUSED, seed, scored) for seed, scored in by_ranker(night)]
+    shown += [(FUSED, seed, scored) for seed, scored in fused]
     values = by_list_of(night, shown).merge(reach, on=LISTS).merge(known, on=LISTS)
     return values[values["reach"] == "several platforms"]
 
@@ -259,9 +256,10 @@ def main() -> None:
             command = [sys.executable, "-m", "dags.cli", "nightly", "--date", as_of.isoformat()]
             run(command, {**environment, "CROSSREC_HOME": str(home)}, Path(folder) / "night.log")
             night = Night(as_of, "bench", Settings(home=home))
-            values.append(by_list_of(night, contenders(night)))
+            ours = list(by_ranker(night))
+            values.append(by_list_of(night, [*((RANKER, seed, scored) for seed, scored in ours), *baselines(night)]))
             if number % LIFT_EVERY == LIFT_EVERY - 1:
-                lifts.append(lift(night, Path(folder)))
+                lifts.append(lift(night, ours, Path(folder)))
             recalls.append(candidate_recall(night))
     name = f"candidate recall, mean of {options.nights} held-out weeks"
     rows = [
