@@ -12,13 +12,13 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
 help: ## List every target
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 nightly: setup ## Run one whole night on the demo platforms; DATE=2000-12-15 chooses the night
 	@$(BIN)/crossrec nightly $(if $(DATE),--date $(DATE))
 
 test: setup ## Run all tests, in two processes
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: setup ## Run every linter: ruff, mypy, import-linter, sqlfluff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -47,6 +47,9 @@ bench-identity: setup ## Measure how well, how fast and in how much memory accou
 bench-ranking: setup ## Measure the ranker beside simple methods over six nights a week apart
 	@$(BIN)/python -m tests.bench.ranking
 
+bench-movielens: setup ## Measure the ranker on MovieLens-1M by itself, as papers do: lists, and clicks
+	@$(BIN)/python -m tests.bench.movielens
+
 docs: setup ## Generate docs/settings.md and docs/benchmarks.md
 	@$(BIN)/crossrec settings > docs/settings.md
 	@$(BIN)/python -m tests.bench --render
@@ -73,4 +76,4 @@ $(UV):
 	@"$(PYTHON)" -m venv .uv >/dev/null || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; rm -rf .uv; exit 1; }
 	@.uv/bin/pip install -q --disable-pip-version-check uv==0.13.9
 
-.PHONY: help nightly test lint lint-sql format up doctor bench bench-identity bench-ranking docs lock clean setup
+.PHONY: help nightly test lint lint-sql format up doctor bench bench-identity bench-ranking bench-movielens docs lock clean setup

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from dags.steps.night import Night
-from dags.steps.train import feature_spec
+from dags.steps.train import code_of, feature_spec
 from expectations.gate import GateResult, run_gate
 from expectations.leakage import frame, suite
 from infra.counterfactual import candidates_at, candidates_of_one_alone, moved
@@ -64,16 +64,16 @@ def _newest_labelled_cut(night: Night) -> date | None:
     cuts = query(
         night.settings,
         "select max(as_of) as cut from marts.snapshots semi join marts.training_examples using (as_of)"
-        " where role = 'evaluation'",
+        " where role != 'scoring'",
     )
     cut: date | None = pc.max(cuts["cut"]).as_py()
     return cut
 
 
 def fingerprint_of(cut: date) -> str:
-    """Identifies the cut and the SQL that its features are made with."""
+    """Identifies the cut, and the SQL and Python that its features are made with."""
     files = [path for folder in ("macros", "models", "seeds") for path in (DBT_PROJECT / folder).rglob("*.*")]
-    digest = hashlib.sha256(cut.isoformat().encode())
+    digest = hashlib.sha256(cut.isoformat().encode() + code_of("ranking").encode())  # models in Python call it
     for path in sorted(files):
         digest.update(path.read_bytes())
     return digest.hexdigest()
