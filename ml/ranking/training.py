@@ -226,7 +226,8 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
         ids: tf.Tensor, numbers: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, splits: tf.Tensor, order: tf.Tensor
     ) -> tf.Tensor:
         total = tf.constant(0.0, tf.float64)
-        step = tf.maximum(params.batch_size * tf.size(order) // tf.size(labels), 1)
+        step = params.batch_size * tf.size(order, tf.int64) // tf.size(labels, tf.int64)  # the product outgrows int32
+        step = tf.cast(tf.clip_by_value(step, 1, tf.size(order, tf.int64)), tf.int32)
         for start in tf.range(0, tf.size(order), step):
             lists = order[start : start + step]
             rows = tf.ragged.range(tf.gather(splits, lists), tf.gather(splits, lists + 1))
@@ -299,6 +300,16 @@ def train(
         history.append(epoch)
         on_epoch(epoch)
     return TrainedModel(model, spec, tuple(history))
+
+
+def not_finite(candidates: pa.Table, spec: FeatureSpec) -> dict[str, int]:
+    """In how many rows each numeric feature is NaN or infinite, of those that are so anywhere. Null is neither."""
+    wrong = {
+        name: int(np.count_nonzero(~np.isfinite(_numbers(candidates[name], name, "candidates"))))
+        - candidates[name].null_count
+        for name in spec.numeric
+    }
+    return {name: rows for name, rows in wrong.items() if rows}
 
 
 def score(model: keras.Model, spec: FeatureSpec, candidates: pa.Table, batch_size: int = 65_536) -> Floats:

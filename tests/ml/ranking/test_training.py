@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from ml.ranking.features import Feature, FeatureSpec
-from ml.ranking.training import Epoch, TrainedModel, TrainingParams, _listwise, score, train
+from ml.ranking.training import Epoch, TrainedModel, TrainingParams, _listwise, not_finite, score, train
 from ml.ranking.wide_deep import build_model, fingerprint, network_of
 
 Examples = Callable[[int, int], pa.Table]
@@ -190,9 +190,29 @@ def test_batches_hold_whole_lists(make_examples: Examples, spec: FeatureSpec) ->
     assert weights(first) != weights(train(table, None, spec, replace(LISTWISE, loss="log_loss")))
 
 
+def test_a_batch_larger_than_all_examples_is_one_step(make_examples: Examples, spec: FeatureSpec) -> None:
+    """Batch size times lists is beyond 32 bits here, as it is for 4,096 rows a batch and 600,000 lists."""
+    table = make_examples(1_000, 1)
+    whole, larger = (train(table, None, spec, replace(QUICK, batch_size=size)) for size in (1_000, 2**30))
+    assert weights(whole) == weights(larger)
+
+
 def test_rows_without_their_list_are_refused(make_examples: Examples, spec: FeatureSpec) -> None:
     with pytest.raises(ValueError, match=r"lack \['as_of', 'person_id', 'platform'\]"):
         train(make_examples(300, 1), None, spec, LISTWISE)
     apart = in_lists(make_examples(300, 1), 100).take([*range(0, 300, 2), *range(1, 300, 2)])
     with pytest.raises(ValueError, match="some list's rows are apart"):
         train(apart, None, spec, LISTWISE)
+
+
+def test_numbers_that_are_none_are_counted_and_missing_ones_are_not() -> None:
+    spec = FeatureSpec(tuple(Feature(name, "numeric") for name in ("a", "b", "c", "d")))
+    table = pa.table(
+        {
+            "a": [1.0, None, float("nan")],
+            "b": [float("inf"), float("-inf"), None],
+            "c": [1.0, None, 2.0],
+            "d": [True, None, False],
+        }
+    )
+    assert not_finite(table, spec) == {"a": 1, "b": 2}
