@@ -1,5 +1,6 @@
 """The `crossrec` command: the night and its tools by hand. `crossrec --help` reads like documentation."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -199,6 +200,50 @@ def rollback(
 
     for line in roll_back(Settings(), to, apply=not dry_run):
         console.print(line, soft_wrap=True)
+
+
+@app.command()
+def tune(
+    as_of: Annotated[
+        str,
+        typer.Option(
+            "--date",
+            "--as-of",
+            metavar="YYYY-MM-DD",
+            help="The night whose examples teach; without it, the one the warehouse holds.",
+        ),
+    ] = "",
+    trials: Annotated[int, typer.Option(min=1, help="Sets of parameters to try; the first is what serves.")] = 30,
+    minutes: Annotated[float, typer.Option(min=0, help="No further trial starts after this.")] = 60,
+) -> None:
+    """Search for better hyper-parameters of the ranker (Optuna), keep every trial in MLflow, and print the setting to use.
+
+    Nothing changes by itself. The held-out snapshot, by which promotion goes, has no part in it.
+    """
+    from dags.steps.night import Night
+    from dags.steps.tune import newest_built, tune
+
+    settings = Settings()
+    night = Night(_parse_date(as_of) if as_of else newest_built(settings), settings=settings)
+    with _saying():
+        tune(night, trials, minutes)
+
+
+@contextmanager
+def _saying() -> Iterator[None]:
+    """What steps say of themselves goes to the terminal."""
+
+    class Terminal(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.print(escape(record.getMessage()), soft_wrap=True)
+
+    logger, terminal = logging.getLogger("crossrec"), Terminal(logging.INFO)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(terminal)
+    try:
+        yield
+    finally:
+        logger.removeHandler(terminal)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from datetime import date
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before the import, which would start it
 
@@ -28,6 +29,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -70,6 +72,19 @@ class LoggedData:
     sample: pa.Table
     source: str
     digest: str
+
+
+@dataclass(frozen=True)
+class LoggedTrial:
+    """One trial of a hyper-parameter search."""
+
+    params: Mapping[str, object]
+    metrics: Mapping[str, float]
+    failed: bool
+
+
+class RegistryError(RuntimeError):
+    """A registered version cannot be read back; the message says which, and what to do."""
 
 
 class Registry:
@@ -178,6 +193,39 @@ class Registry:
         self.nominate(version)
         return version
 
+    def log_tuning(
+        self,
+        trials: Sequence[LoggedTrial],
+        best: Mapping[str, object],
+        charts: Mapping[str, Figure],
+        *,
+        as_of: date,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> str:
+        """Logs one hyper-parameter search as a run with a child run for each trial, and returns the run's id.
+
+        ``best`` are the parameters to train with, kept as ``best_params.json``.
+        """
+        with mlflow.start_run(
+            experiment_id=self._experiment_id,
+            run_name=f"tuning {as_of}",
+            tags={"as_of": as_of.isoformat(), **tags, "kind": "tuning"},
+        ) as run:
+            for number, trial in enumerate(trials, 1):
+                with mlflow.start_run(
+                    experiment_id=self._experiment_id, run_name=f"trial {number}", nested=True, tags={"kind": "trial"}
+                ) as child:
+                    mlflow.log_params(dict(trial.params))
+                    mlflow.log_metrics(dict(trial.metrics))
+                if trial.failed:
+                    self._client.set_terminated(child.info.run_id, "FAILED")
+            mlflow.log_metrics(dict(metrics))
+            mlflow.log_dict(dict(best), "best_params.json")
+            for name, figure in charts.items():
+                mlflow.log_figure(figure, f"charts/{name}.png")
+        return str(run.info.run_id)
+
     def log_evaluation(self, version: ModelVersion, comparison: pa.Table, as_of: date) -> None:
         """Adds a comparison (contender, against, platform, cohort, metric, value, low, high, ...) to the version's run.
 
@@ -233,11 +281,22 @@ class Registry:
         return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
     def load(self, version: ModelVersion) -> "tuple[keras.Model, str]":
-        """The Keras model and its feature list as JSON."""
+        """The Keras model and its feature list as JSON.
+
+        Raises:
+            RegistryError: its files are missing or damaged.
+        """
         import mlflow.tensorflow
 
-        metadata = mlflow.models.get_model_info(version.uri).metadata or {}
-        return mlflow.tensorflow.load_model(version.uri), metadata["features"]
+        try:
+            metadata = mlflow.models.get_model_info(version.uri).metadata or {}
+            return mlflow.tensorflow.load_model(version.uri), metadata["features"]
+        except (MlflowException, OSError, ValueError, KeyError, BadZipFile) as error:
+            raise RegistryError(
+                f"version {version.version} of '{version.name}' cannot be loaded: its files are missing or damaged. "
+                f"Received: {str(error).partition('. ')[0]}. Remedy: put them back from a backup, or give the alias that it "
+                "has (champion, challenger) to another version in MLflow; to train it anew, delete it there."
+            ) from error
 
 
 def _own(version: MlflowVersion) -> ModelVersion:
@@ -292,6 +351,33 @@ def loss_curves(history: Sequence[Mapping[str, float | None]]) -> Figure:
         axes.plot(epochs, np.array([epoch[name] for epoch in history], np.float64), marker="o", label=name)
     axes.set(xlabel="epoch", ylabel="log loss", xticks=epochs)
     axes.legend()
+    return figure
+
+
+def trial_history(values: Sequence[float | None], name: str) -> Figure:
+    """Each trial's value, the best so far, and the first trial's, which is what serves; None failed."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    trials, found = np.arange(1, len(values) + 1), np.array(values, np.float64)
+    axes.axhline(found[0], color="grey", linestyle=":", label="what serves (trial 1)")
+    axes.step(trials, np.fmax.accumulate(found), where="post", label="best so far")
+    axes.plot(trials, found, "o", markersize=4, color="black", label="trial")
+    axes.set(xlabel="trial", ylabel=name, title="Trials on the newest training snapshot")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def param_importances(shares: Mapping[str, float]) -> Figure:
+    """How much each parameter decides whether a trial is among the best; the largest on top."""
+    figure = Figure(figsize=(7, 0.35 * len(shares) + 1), layout="constrained")
+    axes = figure.subplots()
+    names = sorted(shares, key=lambda name: shares[name])
+    axes.bar_label(axes.barh(names, [shares[name] for name in names]), fmt="%.2f", padding=3)
+    axes.set(
+        xlabel="share", xlim=(0, 1.08 * max(shares.values())), title="What decides whether a trial is among the best"
+    )
     return figure
 
 

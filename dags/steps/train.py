@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -104,7 +104,10 @@ def feature_spec() -> FeatureSpec:
 
 
 def params_of(night: Night) -> TrainingParams:
-    return TrainingParams(epochs=night.settings.epochs, seed=night.settings.seed, loss=night.settings.loss)
+    settings = night.settings
+    params = TrainingParams(epochs=settings.epochs, seed=settings.seed, loss=settings.loss)
+    tuned = settings.training_params
+    return replace(params, **tuned.model_dump(exclude_none=True)) if tuned else params
 
 
 def digest_of(table: pa.Table) -> str:

@@ -38,3 +38,19 @@ def test_the_demo_key_is_known_for_one() -> None:
 )
 def test_what_is_shown_of_mlflow_has_no_password(uri: str, shown: str) -> None:
     assert Settings(mlflow_tracking_uri=uri).mlflow_name == shown
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ('{"layers": 3}', r"no such hyper-parameter: layers\. Known: epochs, batch_size, hidden, "),
+        ("oops", r"expected a JSON object, such as \{\"epochs\": 4\}\. Received: 'oops'"),
+        ('{"wide_l1": 0}', "greater than 0"),
+    ],
+)
+def test_hyper_parameters_that_do_not_exist_or_cannot_be_are_refused(
+    given: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSREC_TRAINING_PARAMS", given)
+    with pytest.raises(ValueError, match=message):
+        Settings()
