@@ -59,7 +59,8 @@ def frame(
     if previous is not None and previous.num_rows:
         before = previous.select(["account_id", "item_id"]).to_pandas()
         before = before[before["account_id"].isin(rows["account_id"])]
-        kept = float(pd.MultiIndex.from_frame(before).isin(pd.MultiIndex.from_frame(rows[before.columns])).mean())
+        if len(before):
+            kept = float(pd.MultiIndex.from_frame(before).isin(pd.MultiIndex.from_frame(rows[before.columns])).mean())
 
     def everywhere(value: float) -> pa.Array:
         return pa.repeat(pa.scalar(value, pa.float64()), len(rows))
@@ -99,7 +100,8 @@ def suite(
                 **stop(
                     "at least one list",
                     why="publishing nothing would empty the platform's page",
-                    remedy="see the score task: no candidates, or no champion model",
+                    remedy="see the score task: no candidates, or no champion model; and whether the platform says of any item "
+                    "that it is available",
                 ),
             ),
             *(

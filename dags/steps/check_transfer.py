@@ -14,6 +14,7 @@ from expectations.gate import run_gate
 from expectations.transfer import frame, suite
 from infra.counterfactual import replace_candidates
 from infra.warehouse import query
+from ml.evaluation.promotion import LARGE_COHORT
 from ml.evaluation.transfer import SCHEMA, dropped, judge, lists_by_source
 from ml.ranking.retrieval import HALF_LIFE_DAYS
 
@@ -38,7 +39,10 @@ def check_transfer(night: Night) -> None:
     night.record("gate-transfer", result.model_dump(mode="json"))
     _apply(night, sources)
     said = "; ".join(f"{target} does without {', '.join(without)}" for target, without in sources.items())
-    night.say(f"gate transfer: {result.verdict}; {said or 'every platform keeps all its sources'}")
+    kept = "every platform keeps all its sources"
+    if set(judged["verdict"].to_pylist()) <= {"too few"}:
+        kept += f", for none was judged: it takes {LARGE_COHORT} people with a history on another platform"
+    night.say(f"gate transfer: {result.verdict}; {said or kept}")
 
 
 def _measured(night: Night) -> dict[str, pa.Table]:

@@ -28,6 +28,7 @@ POPULARITY = "popularity"
 # by the column that says how each scores our candidates
 SIMPLE_METHODS = {"ease": "ease_score", "item_neighbours": "neighbour_score"}
 DIVERSITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+NOTHING: dict[str, Any] = {"comparison": [], "popularity_window": None, "diversity": [], "off_policy": None}
 
 
 def evaluate(night: Night) -> None:
@@ -37,9 +38,7 @@ def evaluate(night: Night) -> None:
     comparison is tonight's.
     """
     if too_short_history(night):
-        reasons = ["there is no model yet, for there is not enough history"]
-        nothing = {"comparison": [], "popularity_window": None, "diversity": [], "off_policy": None, "reasons": reasons}
-        night.record("evaluation", nothing)
+        night.record("evaluation", NOTHING | {"reasons": ["there is no model yet, for there is not enough history"]})
         return
     registry = Registry(night.settings)
     challenger, champion = registry.challenger(), registry.champion()
@@ -47,6 +46,9 @@ def evaluate(night: Night) -> None:
     same = champion is not None and champion.version == challenger.version
     versions = {CHALLENGER: challenger} if champion is None or same else {CHALLENGER: challenger, CHAMPION: champion}
     held_out = _held_out(night)
+    if not held_out.relevant.num_rows:
+        _judge_nothing(night, held_out.as_of)
+        return
     fingerprint = fingerprint_of(versions, held_out, night.settings)
     found = compared_before(night, fingerprint)
     if found is not None:
@@ -72,6 +74,9 @@ def evaluate(night: Night) -> None:
                 False,
                 [*reasons, f"waits for a person: version {challenger.version} may be promoted in MLflow"],
             )
+    if unjudged := sorted(set(night.platforms) - set(held_out.relevant["platform"].to_pylist())):
+        reasons = [*reasons, f"warning: nothing was judged on {', '.join(unjudged)}, where nobody took anything"]
+        night.say(reasons[-1])
     registry.log_evaluation(challenger, comparison, night.as_of)
     night.record(
         "evaluation",
@@ -89,10 +94,22 @@ def evaluate(night: Night) -> None:
     night.say(reasons[0])
 
 
+def _judge_nothing(night: Night, cut: date) -> None:
+    """The champion goes on, as nothing tells whether the challenger is as good."""
+    reasons = [
+        f"keep: there is nothing to judge the challenger by, for nobody with candidates took anything new in the "
+        f"{night.settings.horizon_days} days from {cut}"
+    ]
+    night.record("evaluation", NOTHING | {"reasons": reasons})
+    night.record("gate-promotion", promotion_gate(False, reasons, as_of=night.as_of).model_dump(mode="json"))
+    night.say(f"warning: {reasons[0]}")
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """The newest labelled snapshot, as every contender is judged on it."""
 
+    as_of: date
     examples: pa.Table
     relevant: pa.Table
     catalogue: pa.Table  # platform, item_id, category, popularity, is_new, is_available
@@ -129,7 +146,7 @@ def _held_out(night: Night) -> HeldOut:
         )
     )
     choices = logged_choices(Night(as_of, settings=night.settings))
-    return HeldOut(examples, relevant, catalogue, baselines, choices)
+    return HeldOut(as_of, examples, relevant, catalogue, baselines, choices)
 
 
 def fingerprint_of(versions: dict[str, ModelVersion], held_out: HeldOut, settings: Settings) -> str:
@@ -206,7 +223,10 @@ def _value_of_choices(choices: pa.Table | None, models: dict[str, tuple[Any, Fea
 
 
 def price_of_diversity(scored: pa.Table, held_out: HeldOut, settings: Settings) -> list[dict[str, Any]]:
-    """What lists of a model would lose at each strength of diversity, and gain, beside lists by relevance alone."""
+    """What lists of a model would lose at each strength of diversity, and gain, beside lists by relevance alone.
+
+    Nothing, where no list has two items whose category is known.
+    """
     strengths = sorted({*DIVERSITIES, settings.diversity})
     lists = [rerank(scored, settings.list_size, settings.max_per_category, strength) for strength in strengths]
     contenders = [
@@ -216,6 +236,8 @@ def price_of_diversity(scored: pa.Table, held_out: HeldOut, settings: Settings) 
     relevant = held_out.relevant.select(["person_id", "platform", "relevant"])
     compared = compare(contenders, relevant, held_out.sizes, seed=settings.seed).to_pylist()
     of_all = {(row["contender"], row["against"], row["metric"]): row for row in compared if row["platform"] == ALL}
+    if any((str(strength), None, "intra_list_diversity") not in of_all for strength in strengths):
+        return []
     nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
     return [
         {

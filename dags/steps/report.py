@@ -130,9 +130,9 @@ def _gates(night: Night) -> list[Any]:
 
 
 def _transfers(night: Night) -> list[dict[str, Any]]:
-    """What each platform is worth to each other."""
+    """What each platform is worth to each other, where any list tells."""
     judged = (night.recorded("transfer") or {}).get("judged", [])
-    return [row for row in judged if row["target"] != ALL and row["cohort"] == ALL]
+    return [row for row in judged if row["target"] != ALL and row["cohort"] == ALL and row["gain"] is not None]
 
 
 def _history(night: Night) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from infra.warehouse import connect, query
 from ml.ranking.features import FeatureSpec
 from ml.ranking.rerank import Exploration, places, rerank
 from ml.ranking.rules import check_rules
+from ml.ranking.training import not_finite
 from ml.ranking.training import score as score_candidates
 
 
@@ -31,7 +32,9 @@ def score(night: Night, shard: int) -> None:
     candidates = query(settings, CANDIDATES, {"as_of": night.as_of, "shards": settings.scoring_shards, "shard": shard})
     if champion is not None:
         model, features = registry.load(champion)
-        version, scores = str(champion.version), score_candidates(model, FeatureSpec.from_json(features), candidates)
+        spec = FeatureSpec.from_json(features)
+        version, scores = str(champion.version), score_candidates(model, spec, candidates)
+        warn_of_the_unusual(night, shard, candidates, spec)
     elif too_short_history(night):
         candidates = candidates.slice(0, 0)
         version, scores = None, np.empty(0, np.float32)
@@ -51,6 +54,38 @@ def score(night: Night, shard: int) -> None:
     night.write_table(night.key(f"scored/shard={shard}.parquet"), lists)
     night.write_table(night.key(f"explorable/shard={shard}.parquet"), _explorable(placed, candidates))
     night.say(f"shard {shard}: {candidates.num_rows:,} candidates scored, {lists.num_rows:,} rows of lists")
+
+
+def warn_of_the_unusual(night: Night, shard: int, candidates: pa.Table, spec: FeatureSpec) -> None:
+    """Say what the model reads otherwise than it stands there: it gives every candidate a score all the same.
+
+    New products and categories are every night's: one is worth a word only where a platform has no other.
+    """
+    wrong = [f"{name} ({rows / candidates.num_rows:.1%})" for name, rows in not_finite(candidates, spec).items()]
+    if wrong:
+        night.say(
+            f"warning: shard {shard}: features are NaN or infinite in some candidates: {', '.join(wrong)}. NaN is read as "
+            "missing, infinity as the extreme of the examples. Look for a division by zero in `candidates`"
+        )
+    with connect(night.settings) as warehouse:
+        warehouse.register("candidates", candidates)
+        for name in spec.categorical:
+            unheard = warehouse.execute(f"""
+                select candidates.platform
+                from candidates
+                left join (select distinct "{name}" as value from marts.training_examples) as learned
+                    on candidates."{name}" = learned.value
+                where candidates."{name}" is not null
+                group by candidates.platform
+                having count(learned.value) = 0
+                order by all
+            """).fetchall()
+            if unheard:
+                night.say(
+                    f"warning: shard {shard}: on {', '.join(platform for (platform,) in unheard)} no value of feature {name} "
+                    "stands in any example. Each is read like those that share its bucket. Look whether the platform, or its "
+                    "staging model, calls them otherwise than before"
+                )
 
 
 def assemble_lists(night: Night) -> None:

@@ -146,7 +146,8 @@ def _without_interval(judged: _Judged, lists: Lists, scope: _Scope) -> Iterator[
     """A resampled crowd always shows fewer items, and always looks worse calibrated: its quantiles bound neither."""
     if scope.cohort != ALL:
         return
-    yield "coverage", judged.coverage[scope.platform]
+    if scope.platform in judged.coverage:
+        yield "coverage", judged.coverage[scope.platform]
     held = np.isin(judged.rows.list, scope.lists)
     if judged.contender.probabilities and held.any():
         yield "calibration_error", calibration_error(judged.rows.label[held], judged.rows.score[held])

@@ -315,14 +315,17 @@ def calibration_error(labels: npt.NDArray[np.floating], scores: npt.NDArray[np.f
 def coverage(rows: Ranked, lists: Lists, catalogue: Mapping[str, int]) -> dict[str, float]:
     """Share of each platform's catalogue that its top-20 lists show to anyone, and of all platforms' as 'all'.
 
-    `catalogue`: items a platform could show.
+    `catalogue`: items a platform could show. One that could show nothing has no share, and counts for nothing in 'all'.
+
+    Raises ValueError where lists show more than there was.
     """
     top = rows.rank <= COVERAGE_AT
     item = sorted_codes(pa.chunked_array([rows.item]))[top]
     platform = lists.platform[rows.list[top]]
     shown = np.unique(item * len(lists.platforms) + platform) % len(lists.platforms)
     distinct = {name: int(np.count_nonzero(shown == index)) for index, name in enumerate(lists.platforms)}
-    if missing := [name for name in lists.platforms if catalogue.get(name, 0) < max(distinct[name], 1)]:
+    sizes = {name: catalogue.get(name, 0) for name in lists.platforms}
+    if missing := [name for name, size in sizes.items() if size < distinct[name]]:
         raise ValueError(f"catalogue sizes of {missing} are missing or below the items shown. Received: {catalogue}")
-    shares = {name: distinct[name] / catalogue[name] for name in lists.platforms}
-    return {"all": sum(distinct.values()) / sum(catalogue[name] for name in lists.platforms)} | shares
+    sizes["all"], distinct["all"] = sum(sizes.values()), sum(distinct.values())
+    return {name: distinct[name] / size for name, size in sizes.items() if size}

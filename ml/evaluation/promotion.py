@@ -68,7 +68,8 @@ def decide(
     champion is (1) overall not below minus `margin` times the champion's value, even at the interval's lower end (the
     usual test of non-inferiority: Piaggio et al. 2012), and (2) significantly below zero (the interval's upper end)
     neither overall, nor on any platform, nor in any cohort of `LARGE_COHORT` people or more, so that neither many small
-    losses nor one group's large one pass. Baselines never decide; a challenger that does not beat one is warned about
+    losses nor one group's large one pass. One that finds nothing at all is not promoted over a champion, though that may
+    have found nothing either: nothing was judged. Baselines never decide; a challenger that does not beat one is warned about
     in the reasons.
 
     With intervals of 95%, a challenger that is truly worse by the margin is promoted in at most 2.5% of comparisons (one
@@ -84,6 +85,8 @@ def decide(
     if champion is None:
         return Decision(True, [f"promote: there is no champion yet, and {METRIC} is {overall.value:.4f}", *notes])
 
+    if not overall.value:
+        return Decision(False, [f"keep: the challenger's {METRIC} is 0: it found nothing of what was taken", *notes])
     overall, *parts = _measured(comparison, challenger, champion)
     allowed = -margin * _measured(comparison, champion, None)[0].value
     against = []

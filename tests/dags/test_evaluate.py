@@ -14,6 +14,7 @@ from infra.settings import Settings
 from ml.evaluation.comparison import SCHEMA
 
 HELD_OUT = HeldOut(
+    as_of=date(2000, 12, 7),
     examples=pa.table({"person_id": ["P1"], "item_id": ["1"], "label": [1]}),
     relevant=pa.table({"person_id": ["P1"], "platform": ["shop"], "relevant": [1]}),
     catalogue=pa.table(
@@ -141,3 +142,9 @@ def test_diversity_is_priced_beside_lists_by_relevance_alone() -> None:
     assert price[0.25]["ndcg_at_10"] == 0
     assert [price[0.25][f"ndcg_{part}"] for part in ("change", "low", "high")] == pytest.approx([-found] * 3)
     assert [price[0.0][f"ndcg_{part}"] for part in ("change", "low", "high")] == [0, 0, 0]
+
+
+def test_lists_of_one_item_have_no_diversity_to_pay_for() -> None:
+    columns = {"person_id": ["P1"], "platform": ["shop"], "item_id": ["1"], "score": [1.0], "label": [1]}
+    scored = pa.table(columns | {"category": ["crime"]})
+    assert price_of_diversity(scored, HELD_OUT, Settings()) == []

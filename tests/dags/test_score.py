@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from dags.steps.night import Night
-from dags.steps.score import CANDIDATES, POPULAR_CANDIDATES, RULED
+from dags.steps.score import CANDIDATES, POPULAR_CANDIDATES, RULED, warn_of_the_unusual
 from infra.settings import Settings
+from ml.ranking.features import Feature, FeatureSpec
 from ml.ranking.rerank import rerank
 
 AS_OF = date(2000, 12, 15)
@@ -104,3 +105,31 @@ def test_popular_lists_obey_the_rules_too(night) -> None:
         *(("C3", 1, "pinned", "pinned"), ("C3", 2, "b", "ranked"), ("C3", 3, "d", "ranked")),
         *(("C4", 1, "a", "ranked"), ("C4", 2, "b", "ranked"), ("C4", 3, "d", "ranked")),
     ]
+
+
+def test_what_the_model_reads_otherwise_than_it_stands_there_is_said(night, caplog) -> None:
+    """Some new values are every night's; where a platform has no other, it calls them otherwise than before."""
+    with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
+        warehouse.execute(
+            "create or replace table marts.training_examples as from (values"
+            " ('shop', 'crime'), ('shop', null), ('forum', 'war')) as examples (platform, category)"
+        )
+    candidates = pa.table(
+        {
+            "platform": ["shop", "shop", "forum", "stream"],
+            "category": ["Krimi", None, "war", "Krieg"],
+            "price": [1.0, None, float("nan"), float("inf")],
+            "release_year": [1990.0, None, 1991.0, 1992.0],
+        }
+    )
+    features = [Feature("platform", "categorical", 9), Feature("category", "categorical", 9)]
+    features += [Feature("price", "numeric"), Feature("release_year", "numeric")]
+    caplog.set_level("INFO", "crossrec.night")
+    warn_of_the_unusual(night, 0, candidates.take([0, 1, 2]), FeatureSpec(tuple(features[:1])))
+    warn_of_the_unusual(night, 0, candidates.slice(0, 0), FeatureSpec(tuple(features)))
+    assert not caplog.messages
+    warn_of_the_unusual(night, 0, candidates, FeatureSpec(tuple(features)))
+    numbers, platforms, categories = caplog.messages
+    assert "warning: shard 0: features are NaN or infinite in some candidates: price (50.0%)." in numbers
+    assert "on stream no value of feature platform stands in any example" in platforms
+    assert "on shop, stream no value of feature category stands in any example" in categories

@@ -13,22 +13,29 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from filelock import FileLock
 from rich.console import Console
 
 from dags.steps.build import build_prepared
+from dags.steps.check_leakage import _newest_labelled_cut
+from dags.steps.check_recommendations import check_recommendations
 from dags.steps.check_sources import check_sources
+from dags.steps.evaluate import evaluate
 from dags.steps.extract import extract
 from dags.steps.night import Night
 from dags.steps.open_night import NightError, open_night
 from dags.steps.publish import PublishError, current_publication, publish, published_lists, roll_back
 from dags.steps.report import report
+from dags.steps.score import score
 from expectations.gate import GateStopped
 from infra.platforms import PlatformError
+from infra.registry import Registry
 from infra.report import NightSummary, print_summary
 from infra.settings import Settings
-from infra.warehouse import WarehouseError
+from infra.warehouse import WarehouseError, connect
+from ml.evaluation.transfer import SCHEMA
 from tests.e2e.conftest import FIRST, SECOND, THIRD, NightOf, TwoNights, crossrec, files, nightly, served
 from tests.servers import Server
 
@@ -230,6 +237,66 @@ def test_a_platform_that_went_empty_ships_what_it_had(home: Path, night_of: Nigh
     extract(night, "shop")
     assert {load["rows"] for load in night.recorded("extract-shop")} == {0}
     check_sources(night, "shop")
+
+
+# --- weeks and models of which nothing can be told
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_held_out_week_in_which_nobody_took_anything_keeps_the_champion(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    champion = Registry(night.settings).champion()
+    with connect(night.settings, read_only=False) as warehouse:
+        warehouse.execute("delete from marts.training_examples where as_of = '1998-03-05'")
+        warehouse.execute("delete from marts.evaluation_relevant")
+    evaluate(night)
+    gate = night.recorded("gate-promotion")
+    assert gate["verdict"] == "warn"
+    assert gate["checks"][0]["observed"] == (
+        "keep: there is nothing to judge the challenger by, for nobody with candidates took anything new in the 7 days "
+        "from 1998-03-05"
+    )
+    assert Registry(night.settings).champion() == champion
+    assert _newest_labelled_cut(night) == date(1998, 2, 26)
+    unmeasured = dict.fromkeys(SCHEMA.names) | {"source": "forum", "target": "shop", "cohort": "all", "people": 0}
+    night.record("transfer", {"judged": [unmeasured], "dropped": {}})
+    report(night)
+    summary = NightSummary.model_validate(night.recorded("summary"))
+    assert summary.promotion.startswith("keep: there is nothing to judge the challenger by")
+    assert not summary.metrics
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_platforms_on_which_nothing_was_judged_are_named(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    with connect(night.settings, read_only=False) as warehouse:
+        for table in ("training_examples", "evaluation_relevant"):
+            warehouse.execute(f"delete from marts.{table} where as_of = '1998-03-05' and platform != 'forum'")
+    evaluate(night)
+    reasons = night.recorded("evaluation")["reasons"]
+    assert reasons[-1] == "warning: nothing was judged on shop, stream, where nobody took anything"
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_feature_that_the_champion_knows_and_the_mart_lacks(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    with connect(night.settings, read_only=False) as warehouse:
+        warehouse.execute("alter table marts.candidates drop column ease_rank")
+    with pytest.raises(ValueError, match=r"candidates lacks 1 of the model's \d+ feature columns: \['ease_rank'\]"):
+        score(night, 0)
+
+
+@pytest.mark.usefixtures("nothing_published")
+def test_a_platform_of_which_nothing_is_available_stops_with_its_name(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    lists = night.read_table(night.key("lists.parquet"))
+    night.write_table(night.key("lists.parquet"), lists.filter(pc.not_equal(lists["platform"], "shop")))
+    with connect(night.settings, read_only=False) as warehouse:
+        warehouse.execute("update marts.product_items set is_available = false where platform = 'shop'")
+    with pytest.raises(GateStopped) as error:
+        check_recommendations(night)
+    assert "for platform 'shop'" in str(error.value)
+    assert "whether the platform says of any item that it is available" in str(error.value)
 
 
 # --- a night that cannot be

@@ -142,3 +142,8 @@ def test_lists_kept_from_the_last_publication_are_counted_by_account_and_item():
     previous = pa.table({"account_id": ["a0", "a0", "a1", "left"], "item_id": ["i1", "old", "i1", "i1"]})
     frame = recommendations.frame(lists(), active_accounts=pa.array(ACCOUNTS), available_items=40, previous=previous)
     assert frame["kept_from_previous"][0].as_py() == pytest.approx(1 / 3)
+
+
+def test_where_all_accounts_are_new_nothing_was_lost():
+    previous = pa.table({"account_id": ["left"], "item_id": ["i1"]})
+    assert check(lists(), previous=previous).verdict == "pass"

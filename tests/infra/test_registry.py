@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from infra.registry import LoggedData, ModelVersion, Registry
+from infra.registry import LoggedData, ModelVersion, Registry, RegistryError
 from infra.settings import PROJECT_ROOT, Settings
 from ml.ranking.features import Feature, FeatureSpec
 from ml.ranking.training import TrainedModel, TrainingParams, score, train
@@ -90,6 +91,29 @@ def test_loaded_model_scores_the_same(registry: Registry, trained: TrainedModel,
     model, features = registry.load(version)
     assert FeatureSpec.from_json(features) == SPEC
     assert np.array_equal(score(model, SPEC, TABLE), score(trained.model, SPEC, TABLE))
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("model.keras", lambda file: file.write_bytes(file.read_bytes()[:-100])),
+        ("model.keras", lambda file: file.write_bytes(file.read_bytes().replace(b"\x89HDF", b"damn"))),
+        ("model.keras", Path.unlink),
+        ("MLmodel", Path.unlink),
+    ],
+)
+def test_a_damaged_version_is_named(
+    file: str, damage: Callable[[Path], object], settings: Settings, registry: Registry, trained: TrainedModel
+) -> None:
+    known = set((settings.home / "mlflow").rglob(file))
+    damaged = log(registry, trained, "damaged")
+    [path] = set((settings.home / "mlflow").rglob(file)) - known
+    damage(path)
+    with pytest.raises(
+        RegistryError, match=f"version {damaged.version} of 'crossrec-ranker' cannot be loaded"
+    ) as error:
+        registry.load(damaged)
+    assert "Remedy: put them back from a backup, or give the alias" in str(error.value)
 
 
 def test_pyfunc_scores_raw_columns(trained: TrainedModel, version: ModelVersion) -> None:

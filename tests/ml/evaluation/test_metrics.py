@@ -233,6 +233,13 @@ def test_coverage_counts_distinct_items_of_the_top_twenty() -> None:
         coverage(ranked(scored(*rows), lists), lists, {"s": 40})
 
 
+def test_a_platform_that_could_show_nothing_has_no_coverage() -> None:
+    lists = Lists.from_table(relevant(("p", "s", 1), ("q", "t", 1)))
+    shown = ranked(scored(("p", "s", "i1", 0.1, 0)), lists)
+    assert coverage(shown, lists, {"s": 4}) == {"all": 0.25, "s": 0.25}
+    assert coverage(ranked(scored(("p", "s", "i1", 0.1, 0)).slice(0, 0), lists), lists, {}) == {}
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -70,6 +70,15 @@ def test_a_broken_challenger_is_never_promoted() -> None:
     assert decision.reasons == ["keep: the challenger's log_loss is not finite"]
 
 
+def test_nothing_found_is_no_evidence() -> None:
+    rows = [row | dict.fromkeys(("value", "low", "high"), 0.0) for row in comparison().to_pylist()]
+    found_nothing = pa.Table.from_pylist(rows, SCHEMA)
+    assert decide(found_nothing, "challenger", "champion").reasons == [
+        "keep: the challenger's ndcg_at_10 is 0: it found nothing of what was taken"
+    ]
+    assert decide(found_nothing, "challenger", None).promote
+
+
 def test_a_contender_that_was_not_measured_is_an_error() -> None:
     with pytest.raises(ValueError, match="no overall ndcg_at_10 of 'challenger' against 'yesterday'"):
         decide(comparison(), "challenger", "yesterday")
