@@ -8,24 +8,10 @@ from pathlib import Path
 
 import duckdb
 
+from infra.report.night import metric_name
 from tests.bench.measured import Measured, render, run, save
 
 FIRST, SECOND = "2000-12-15", "2000-12-16"
-METRICS = {
-    "ndcg_at_10": "NDCG@10",
-    "recall_at_20": "Recall@20",
-    "mrr": "MRR",
-    "precision_at_10": "precision@10",
-    "f1_at_10": "F1@10",
-    "map_at_10": "MAP@10",
-    "auc": "AUC",
-    "log_loss": "log loss",
-    "calibration_error": "calibration error",
-    "coverage": "coverage",
-    "novelty": "novelty",
-    "intra_list_diversity": "intra-list diversity",
-    "popularity_lift": "popularity lift",
-}
 
 
 def nights() -> list[Measured]:
@@ -57,7 +43,7 @@ def nights() -> list[Measured]:
             if (other["metric"], other["platform"]) == (row["metric"], row["platform"]) and other is not row
         ]
         interval = "" if row["low"] is None else f" [{row['low']:.4f}, {row['high']:.4f}]"
-        name = f"{METRICS[row['metric']]}{interval}, {row['contender']}, {row['platform']}"
+        name = f"{metric_name(row['metric'])}{interval}, {row['contender']}, {row['platform']}"
         rows.append(Measured(name, row["value"], f"of {row['people']} people", peer="; ".join(peers)))
     return rows
 
