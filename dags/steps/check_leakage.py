@@ -1,8 +1,7 @@
 """Step 6: gate `leakage`."""
 
 import hashlib
-from datetime import date, timedelta
-from typing import Any
+from datetime import date
 
 import pyarrow.compute as pc
 
@@ -29,7 +28,7 @@ def check_leakage(night: Night) -> None:
         night.say("gate leakage: there is no labelled cut yet")
         return
     fingerprint = fingerprint_of(cut)
-    earlier = _checked_before(night, fingerprint)
+    earlier = night.earlier_with("leakage", fingerprint)
     if earlier is not None:
         night.record("gate-leakage", earlier.recorded("gate-leakage"))
         night.record("leakage", earlier.recorded("leakage"))
@@ -77,13 +76,3 @@ def fingerprint_of(cut: date) -> str:
     for path in sorted(files):
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _checked_before(night: Night, fingerprint: str) -> Night | None:
-    """The newest night that found this cut without a leak, among those that may have had the same newest cut."""
-    for days in range(night.settings.snapshot_every_days):
-        earlier = Night(night.as_of - timedelta(days), settings=night.settings)
-        recorded: dict[str, Any] = earlier.recorded("leakage") or {}
-        if recorded.get("fingerprint") == fingerprint:
-            return earlier
-    return None

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-from datetime import timedelta
-from typing import Any
 
 import pyarrow as pa
 
@@ -32,7 +30,11 @@ def check_transfer(night: Night) -> None:
         return
     parts = [str(night.settings.seed), code_of("evaluation"), *(digest_of(table) for table in measured.values())]
     fingerprint = hashlib.sha256("|".join(parts).encode()).hexdigest()
-    judged = _judged_before(night, fingerprint) or judge(lists_by_source(**measured, seed=night.settings.seed))
+    earlier = night.earlier_with("transfer", fingerprint)
+    if earlier is not None:
+        judged = pa.Table.from_pylist(earlier.recorded("transfer")["judged"], SCHEMA)
+    else:
+        judged = judge(lists_by_source(**measured, seed=night.settings.seed))
     sources = dropped(judged)
     night.record("transfer", {"fingerprint": fingerprint, "judged": judged.to_pylist(), "dropped": sources})
     result = run_gate("transfer", suite(), frame(judged), as_of=night.as_of)
@@ -75,17 +77,6 @@ def _measured(night: Night) -> dict[str, pa.Table]:
                 """,
         }.items()
     }
-
-
-def _judged_before(night: Night, fingerprint: str) -> pa.Table | None:
-    """What the newest night with the same labelled cuts found."""
-    for days in range(night.settings.snapshot_every_days):
-        recorded: dict[str, Any] = (
-            Night(night.as_of - timedelta(days), settings=night.settings).recorded("transfer") or {}
-        )
-        if recorded.get("fingerprint") == fingerprint:
-            return pa.Table.from_pylist(recorded["judged"], SCHEMA)
-    return None
 
 
 def _apply(night: Night, sources: dict[str, list[str]]) -> None:

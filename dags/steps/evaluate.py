@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -168,19 +168,18 @@ class _Compared:
 
 
 def compared_before(night: Night, fingerprint: str) -> _Compared | None:
-    """What the newest night with this fingerprint found, among those that may hold out the same snapshot as tonight."""
-    for days in range(night.settings.snapshot_every_days):
-        as_of = night.as_of - timedelta(days)
-        recorded = Night(as_of, settings=night.settings).recorded("evaluation") or {}
-        if recorded.get("fingerprint") == fingerprint:
-            return _Compared(
-                date.fromisoformat(recorded["compared_in"]),
-                recorded["popularity_window"],
-                pa.Table.from_pylist(recorded["comparison"], SCHEMA),
-                recorded["diversity"],
-                recorded["off_policy"],
-            )
-    return None
+    """What the newest night with this fingerprint found."""
+    earlier = night.earlier_with("evaluation", fingerprint)
+    if earlier is None:
+        return None
+    recorded = earlier.recorded("evaluation")
+    return _Compared(
+        date.fromisoformat(recorded["compared_in"]),
+        recorded["popularity_window"],
+        pa.Table.from_pylist(recorded["comparison"], SCHEMA),
+        recorded["diversity"],
+        recorded["off_policy"],
+    )
 
 
 def _compare(night: Night, registry: Registry, versions: dict[str, ModelVersion], held_out: HeldOut) -> _Compared:

@@ -4,7 +4,7 @@ import io
 import json
 import logging
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -65,6 +65,17 @@ class Night:
             return self.read_json(self.key(f"{name}.json"))
         except FileNotFoundError:
             return None
+
+    def earlier_with(self, name: str, fingerprint: str) -> "Night | None":
+        """The newest night, tonight's own earlier run included, whose record ``name`` has this fingerprint.
+
+        Labelled cuts are tonight's for at most as many nights as lie between two of them; none before is asked.
+        """
+        for days in range(self.settings.snapshot_every_days):
+            night = Night(self.as_of - timedelta(days), settings=self.settings)
+            if (night.recorded(name) or {}).get("fingerprint") == fingerprint:
+                return night
+        return None
 
     def write_table(self, key: str, table: pa.Table) -> None:
         """Put ``table`` as Parquet: the same rows give the same bytes."""

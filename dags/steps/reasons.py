@@ -4,6 +4,7 @@ import pyarrow as pa
 
 from dags.steps.night import Night
 from infra.warehouse import connect
+from ml.ranking.retrieval import HALF_LIFE_DAYS
 
 
 def with_reasons(night: Night, lists: pa.Table) -> pa.Table:
@@ -46,7 +47,7 @@ def _may_name(night: Night) -> pa.Table:
 GENERATORS = ["ease", "neighbours", "transitions", "category_taste", "trending", "popular", "new_items"]
 
 # what each product of a person's history adds to the score of an item, as in candidate_sources.sql
-CONTRIBUTIONS = """
+CONTRIBUTIONS = f"""
 with sources as (
     select
         *,
@@ -67,7 +68,7 @@ strongest as (
     ) = 1
 ),
 history as (
-    select *, pow(0.5, datediff('hour', occurred_at, as_of) / (24.0 * 14)) as recency
+    select *, pow(0.5, datediff('hour', occurred_at, as_of) / (24.0 * {HALF_LIFE_DAYS})) as recency
     from marts.person_history
     semi join personalised using (person_id)
     where as_of = $as_of

@@ -11,8 +11,9 @@ from dags.steps.train import digest_of, examples_of, feature_spec, params_of, sp
 from infra.registry import LoggedTrial, Registry, param_importances, trial_history
 from infra.settings import Settings, TunedParams
 from infra.warehouse import query
+from ml.evaluation.promotion import METRIC
 from ml.ranking.training import TrainingParams
-from ml.ranking.tuning import METRIC, Trial, Tuned
+from ml.ranking.tuning import Trial, Tuned
 from ml.ranking.tuning import tune as search
 
 

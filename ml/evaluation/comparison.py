@@ -163,6 +163,16 @@ def _resamplings(persons: int, replicates: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(drawn.ravel(), minlength=count * persons).reshape(count, persons).astype(np.float64)
 
 
+def mean_interval(
+    values: Floats, person: Ints, level: float = 0.95, replicates: int = 1_000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap of the mean over lists, in which persons (0, 1 ... by list) are drawn with all their lists."""
+    sums, counts = np.bincount(person, values).astype(np.float64), np.bincount(person).astype(np.float64)
+    draws = np.concatenate([(w @ sums) / (w @ counts) for w in _resamplings(len(sums), replicates, seed)])
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def _measure(estimates: Sequence[_Estimate], replicates: int, seed: int) -> tuple[Floats, Floats]:
     """Each estimate's value, and its values under resampling (estimates, replicates), the same persons drawn for all."""
     tops, bottoms = (np.stack([ratio[side] for e in estimates for ratio in e.ratios], axis=1) for side in (0, 1))

@@ -14,14 +14,13 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 from scipy.stats import rankdata
 
-from ml.evaluation.comparison import ALL
+from ml.evaluation.comparison import ALL, mean_interval
 from ml.evaluation.metrics import TOP, Flags, Floats, Ints
 from ml.evaluation.promotion import LARGE_COHORT
 
 EVERY_OTHER = "every other"
 STRANGERS = 4  # drawn for each list: more would make their mean a little steadier
 CHUNK = 1_024  # lists whose scores for all products are held at once
-REPLICATES = 1_000
 LEVEL = 0.95
 DROPPED = ("tells nothing", "harms")  # verdicts on a source that counts no more
 MEASURES = ("with_source", "without", "own", "stranger")
@@ -219,13 +218,12 @@ def _verdict(row: dict[str, Any]) -> str:
 def _estimate(name: str, values: "pd.Series[float]", persons: "pd.Series[str]", level: float) -> dict[str, Any]:
     """Mean over lists, and its interval under a resampling of persons; None where nothing is known."""
     known = values.notna()
-    by_person = values[known].groupby(persons[known]).agg(["sum", "count"]).to_numpy()
-    if not len(by_person):
+    if not known.any():
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    drawn = np.random.default_rng(0).integers(len(by_person), size=(REPLICATES, len(by_person)))
-    sums, counts = np.moveaxis(by_person[drawn].sum(axis=1), 1, 0)
-    low, high = np.quantile(sums / counts, [(1 - level) / 2, (1 + level) / 2])
-    return {name: float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
+    person = np.unique(persons[known], return_inverse=True)[1]
+    measured: Floats = values[known].to_numpy().astype(np.float64)
+    low, high = mean_interval(measured, person, level)
+    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
 
 
 def dropped(judged: pa.Table) -> dict[str, list[str]]:

@@ -17,10 +17,10 @@ from optuna.trial import TrialState
 
 from ml.evaluation.comparison import ALL, Contender, compare
 from ml.evaluation.metrics import Lists, by_list, ranked
+from ml.evaluation.promotion import METRIC
 from ml.ranking.features import FeatureSpec
 from ml.ranking.training import TrainingParams, score, train
 
-METRIC = "ndcg_at_10"
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 8),
     "batch_size": (512, 8192),

@@ -30,6 +30,7 @@ from dags.steps.night import Night
 from dags.steps.train import examples_of, feature_spec, params_of, split
 from infra.settings import Settings
 from infra.warehouse import query
+from ml.evaluation.comparison import mean_interval
 from ml.evaluation.metrics import Lists, by_list, ranked
 from ml.ranking.training import score, train
 from tests.bench.measured import Measured, run, save
@@ -171,10 +172,7 @@ def rows_of(values: pd.DataFrame) -> list[Measured]:
 def interval(values: pd.Series) -> tuple[float, float]:
     """95% percentile bootstrap of the mean over lists, in which persons are drawn with all their lists."""
     person = pd.factorize(values.index.get_level_values("person_id"))[0]
-    sums, counts = np.bincount(person, values), np.bincount(person)
-    drawn = np.random.default_rng(0).integers(len(sums), size=(REPLICATES, len(sums)))
-    low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
-    return float(low), float(high)
+    return mean_interval(values.to_numpy(), person, replicates=REPLICATES)
 
 
 # --- what other platforms' data is worth

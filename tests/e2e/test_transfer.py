@@ -25,7 +25,7 @@ def test_a_dropped_source_leaves_no_trace_in_its_targets_candidates(
 ) -> None:
     night = night_of(SECOND)
     before, examples = (query(night.settings, sql) for sql in (CANDIDATES, EXAMPLES))
-    monkeypatch.setattr(check_transfer, "_judged_before", lambda *_: None)
+    monkeypatch.setattr(Night, "earlier_with", lambda *_: None)
     harm = {"source": "forum", "target": "shop", "cohort": "all", "verdict": "harms"}
     rest = {"source": "shop", "target": "stream", "cohort": "all", "verdict": "kept"}
 
