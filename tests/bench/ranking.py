@@ -24,12 +24,12 @@ from implicit.bpr import BayesianPersonalizedRanking
 from implicit.recommender_base import RecommenderBase
 from rich.progress import track
 
-from dags.steps.build import build_marts
+from dags.steps.build import BUILT_WITH, build_marts
 from dags.steps.link import identity_key
 from dags.steps.night import Night
 from dags.steps.train import examples_of, feature_spec, params_of, split
 from infra.settings import Settings
-from infra.warehouse import query
+from infra.warehouse import connect, query
 from ml.evaluation.comparison import mean_interval
 from ml.evaluation.metrics import Lists, by_list, ranked
 from ml.ranking.training import score, train
@@ -38,10 +38,52 @@ from tests.bench.measured import Measured, run, save
 FIRST, NIGHTS, SEEDS = date(2000, 12, 1), 6, (1, 2, 3)
 METRICS = {"ndcg_at_10": "NDCG@10", "recall_at_20": "Recall@20"}
 RANKER = "Wide & Deep"
-LIFT_EVERY = 3  # nights: it builds all marts once more
+LIFT_EVERY = 3  # nights: it builds all marts twice more
 FUSED, OWN = "fused", "own platform only"
+SEVERAL, NEWCOMERS = "people on several platforms", "newcomers to a platform"
+KNOWN_FROM = 5  # events elsewhere
 REPLICATES = 2_000
 LISTS = ["person_id", "platform"]
+NEW_THERE = """
+create temporary table new_there as
+with first_events as (
+    select person_id, min(occurred_at) as first_at from marts.interactions group by all
+),
+joined as (
+    select snapshots.as_of, snapshots.role, person_id, interactions.platform, count(*) as events
+    from marts.snapshots
+    inner join first_events
+        on snapshots.as_of <= first_events.first_at and first_events.first_at < snapshots.as_of + to_days($days)
+    inner join marts.interactions using (person_id)
+    where snapshots.role != 'scoring' and interactions.occurred_at < snapshots.as_of + to_days($days)
+    group by all
+),
+known_elsewhere as (
+    from joined qualify sum(events) over (partition by as_of, person_id) - events >= $known_from
+)
+select as_of, role, person_id, platform
+from known_elsewhere
+qualify row_number() over (partition by person_id order by md5(person_id || ':' || platform)) = 1
+"""
+ELSEWHERE_SOONER = """
+update intermediate.int_events
+set
+    occurred_at = occurred_at - to_days($days),
+    known_at = known_at - to_days($days),
+    superseded_at = superseded_at - to_days($days)
+from new_there inner join marts.person_accounts using (person_id)
+where
+    int_events.platform = person_accounts.platform
+    and int_events.account_id = person_accounts.account_id
+    and int_events.platform != new_there.platform
+    and int_events.occurred_at < new_there.as_of + to_days($days)
+"""
+OPENED_SOONER = """
+update intermediate.int_accounts
+set created_at = int_accounts.created_at - to_days($days)
+from new_there inner join marts.person_accounts using (person_id)
+where int_accounts.platform = person_accounts.platform and int_accounts.account_id = person_accounts.account_id
+"""
 PEERS = {
     "ALS (implicit)": lambda seed: AlternatingLeastSquares(64, regularization=0.05, iterations=15, random_state=seed),
     "BPR (implicit)": lambda seed: BayesianPersonalizedRanking(
@@ -59,8 +101,8 @@ def by_ranker(night: Night) -> Iterator[tuple[int, pa.Table]]:
         yield seed, held_out.select([*LISTS, "item_id", "label"]).append_column("score", scores)
 
 
-def baselines(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
-    """Every simple method's scored rows of the held-out week, by seed; a method without chance has seed 0."""
+def simple_methods(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
+    """The scored rows of each method that the night itself compares with; none has chance, so their seed is 0."""
     shown = query(
         night.settings,
         "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
@@ -68,6 +110,11 @@ def baselines(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
     )
     for name in pc.unique(shown["contender"]).to_pylist():
         yield name, 0, shown.filter(pc.equal(shown["contender"], name)).drop_columns("contender")
+
+
+def baselines(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
+    """Every simple method's scored rows of the held-out week, by seed."""
+    yield from simple_methods(night)
     for name, make in PEERS.items():
         for seed in SEEDS:
             yield name, seed, factorised(night, make(seed))
@@ -185,7 +232,7 @@ def lift(night: Night, fused: list[tuple[int, pa.Table]], folder: Path) -> pd.Da
     """
     apart = each_account_alone(night, folder)
     cut = "as_of in (select as_of from marts.snapshots where role = 'evaluation')"
-    labels, accounts, popular, reach, known = (
+    labels, accounts, popular, wanted = (
         query(night.settings, sql).to_pandas()
         for sql in (
             "select person_id, platform, item_id, 1 as label from marts.snapshot_labels"
@@ -193,8 +240,7 @@ def lift(night: Night, fused: list[tuple[int, pa.Table]], folder: Path) -> pd.Da
             "select platform || ':' || account_id as account, person_id as person from marts.person_accounts",
             "select person_id, platform, item_id, score from marts.baseline_lists"
             f" where contender = 'popularity_7d' and {cut}",
-            "select person_id, platform, reach from marts.evaluation_relevant",
-            f"select person_id, platform, events from marts.person_platforms where {cut}",
+            "select person_id, platform from marts.evaluation_relevant where reach = 'several platforms'",
         )
     )
     shown = []
@@ -206,16 +252,12 @@ def lift(night: Night, fused: list[tuple[int, pa.Table]], folder: Path) -> pd.Da
         rows["label"] = rows["label"].fillna(0).astype(int)
         shown.append((OWN, seed, pa.Table.from_pandas(rows, preserve_index=False)))
     shown += [(FUSED, seed, scored) for seed, scored in fused]
-    values = by_list_of(night, shown).merge(reach, on=LISTS).merge(known, on=LISTS)
-    return values[values["reach"] == "several platforms"]
+    return by_list_of(night, shown).merge(wanted, on=LISTS)
 
 
 def each_account_alone(night: Night, folder: Path) -> Night:
     """The night in a copy of its home in which no two accounts are one person."""
-    home = folder / "apart"
-    shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(night.settings.home, home, ignore=shutil.ignore_patterns("logs", "mlflow", "airflow", "demo"))
-    apart = Night(night.as_of, "bench", Settings(home=home))
+    apart = copy_of(night, folder / "apart")
     key = identity_key(night.as_of.isoformat(), "account_persons")
     persons = apart.read_table(key)
     alone = pc.binary_join_element_wise(persons["platform"], persons["account_id"], ":")
@@ -224,20 +266,54 @@ def each_account_alone(night: Night, folder: Path) -> Night:
     return apart
 
 
-def lift_rows(values: pd.DataFrame) -> list[Measured]:
+def copy_of(night: Night, home: Path) -> Night:
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(night.settings.home, home, ignore=shutil.ignore_patterns("logs", "mlflow", "airflow", "demo"))
+    return Night(night.as_of, "bench", Settings(home=home))
+
+
+def newcomers(night: Night, folder: Path) -> pd.DataFrame:
+    """One row by list of those known elsewhere whose first week on a platform is the held-out one: ranked, and popular items.
+
+    Of whom a platform knows nothing it has nothing better to show by itself than what is popular there.
+    """
+    staggered = copy_of(night, folder / "staggered")
+    new_there = join_one_by_one(staggered.settings).to_pandas()
+    staggered.lake.delete(BUILT_WITH)  # so that all cuts are built again
+    build_marts(staggered)
+    popular = [shown for shown in simple_methods(staggered) if shown[0].startswith("popularity")]
+    fused = [(FUSED, seed, scored) for seed, scored in by_ranker(staggered)]
+    return by_list_of(staggered, [*popular, *fused]).merge(new_there[new_there["role"] == "evaluation"], on=LISTS)
+
+
+def join_one_by_one(settings: Settings) -> pa.Table:
+    """Makes newcomers: the demo's people join all their platforms at once, so hardly anybody is known when new somewhere.
+
+    Whoever joined several platforms within the horizon of a labelled cut did so a horizon sooner on all but one of them,
+    which is drawn by a hash, and did there what they did. All that they did on that one stays when it was. Returns as_of,
+    role, person_id and platform of those who thereby have 5 events or more elsewhere; nobody else's past is changed.
+    """
+    sooner = {"days": settings.horizon_days}
+    with connect(settings, read_only=False) as warehouse:
+        warehouse.execute(NEW_THERE, {**sooner, "known_from": KNOWN_FROM})
+        warehouse.execute(ELSEWHERE_SOONER, sooner)
+        warehouse.execute(OPENED_SOONER, sooner)
+        return warehouse.execute("from new_there order by all").to_arrow_table()
+
+
+def lift_rows(values: pd.DataFrame, who: str) -> list[Measured]:
+    """What the fused lists are worth beside the best of the others, which for each metric may be another one."""
     rows = []
-    for who, chosen in (("people on several platforms", values["events"] >= 0), ("newcomers", values["events"] < 5)):
-        for metric, title in METRICS.items():
-            table = values[chosen].pivot_table(index=[*LISTS, "week"], columns="contender", values=metric)
-            (low, high), gain = interval(table[FUSED] - table[OWN]), float((table[FUSED] - table[OWN]).mean())
-            means = f"{table[FUSED].mean():.4f} against {table[OWN].mean():.4f}, {len(table)} lists"
-            name = f"{title}, fused minus own platform only [{low:+.4f}, {high:+.4f}], {who}"
-            rows.append(Measured(name, gain, "paired", 0.0, means, at_least=True))
-            if who == "newcomers" and table[OWN].any():
-                ratio = float(table[FUSED].mean() / table[OWN].mean())
-                rows.append(
-                    Measured(f"{title}, fused over own platform only, {who}", ratio, "times", 1.3, at_least=True)
-                )
+    for metric, title in METRICS.items():
+        table = values.pivot_table(index=[*LISTS, "week"], columns="contender", values=metric)
+        own = table[table.drop(columns=FUSED).mean().idxmax()]
+        (low, high), fused = interval(table[FUSED] - own), float(table[FUSED].mean())
+        means = f"{fused:.4f} against {own.mean():.4f} ({own.name}), {len(table)} lists"
+        name = f"{title}, fused minus {OWN} [{low:+.4f}, {high:+.4f}], {who}"
+        rows.append(Measured(name, fused - float(own.mean()), "paired", 0.0, means, at_least=True))
+        if who == NEWCOMERS:
+            ratio = fused / float(own.mean())
+            rows.append(Measured(f"{title}, fused over {OWN}, {who}", ratio, "times", 1.3, means, at_least=True))
     return rows
 
 
@@ -245,7 +321,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--nights", type=int, default=NIGHTS, help="how many nights, a week apart")
     options = parser.parse_args()
-    values, lifts, recalls = [], [], []
+    values, lifts, arrivals, recalls = [], [], [], []
     with tempfile.TemporaryDirectory(prefix="crossrec-ranking-") as folder:
         home = Path(folder) / "var"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CROSSREC_")}
@@ -258,12 +334,13 @@ def main() -> None:
             values.append(by_list_of(night, [*((RANKER, seed, scored) for seed, scored in ours), *baselines(night)]))
             if number % LIFT_EVERY == LIFT_EVERY - 1:
                 lifts.append(lift(night, ours, Path(folder)))
+                arrivals.append(newcomers(night, Path(folder)))
             recalls.append(candidate_recall(night))
     name = f"candidate recall, mean of {options.nights} held-out weeks"
     rows = [
         Measured(name, float(np.mean(recalls)), "share"),
         *rows_of(pd.concat(values)),
-        *(lift_rows(pd.concat(lifts)) if lifts else []),
+        *(lift_rows(pd.concat(lifts), SEVERAL) + lift_rows(pd.concat(arrivals), NEWCOMERS) if lifts else []),
     ]
     save("bench-ranking", rows)
 
