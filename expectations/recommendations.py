@@ -31,8 +31,9 @@ def frame(
     """The frame that `suite` checks: the lists of one platform and what they are measured against.
 
     ``lists`` has platform, account_id, rank, item_id, score, strategy, slot, propensity, reason, category and four booleans, false
-    rather than null where unknown: is_consumed (this account's person already had this item or its product), is_available
-    (may be recommended tonight), in_catalogue (the platform has such an item at all), is_banned (a rule keeps it out).
+    rather than null where unknown: is_consumed (this account's person already had this item or its product, and the platform
+    does not say that it is taken again), is_available (may be recommended tonight), in_catalogue (the platform has such an
+    item at all), is_banned (a rule keeps it out).
     ``active_accounts`` are the account ids that must get a list, ``available_items`` the size of the catalogue that may
     be recommended, ``previous`` the last publication's lists (account_id, item_id) or None. In ``diverse`` lists only rows
     of one category stand by score.
@@ -179,9 +180,10 @@ def suite(
                     (
                         "is_consumed",
                         False,
-                        "nothing that the person already had",
+                        "nothing that the person already had and that is not taken again there",
                         "people take it as proof that nobody knows them",
-                        "see whether `interactions` of tonight reached the re-ranking step's filter",
+                        "see whether `interactions` of tonight reached the re-ranking step's filter; where a platform's items are "
+                        "taken again and again, its declaration says so (repeat_consumption)",
                     ),
                     (
                         "is_available",

@@ -38,12 +38,17 @@ create table intermediate.int_events as
 from present.intermediate.int_events
 where not list_contains($sources, platform)
 """
-# what a person did there still counts as had: nobody is offered it again
+# what a person did there still counts as had: nobody is offered it again, but for what they take again on the target itself
 NOT_HAD = """
 insert into marts.{table} by name
 select counterfactual.*
 from copy.marts.{table} as counterfactual
 anti join marts.person_takes using (as_of, person_id, product_id)
+union all
+select counterfactual.*
+from copy.marts.{table} as counterfactual
+semi join (from copy.marts.candidate_sources where generator = 'repeats') as repeats
+    using (as_of, person_id, platform, product_id)
 """
 
 

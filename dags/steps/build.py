@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 from dags.steps.link import KINDS, Kind, identity_key
 from dags.steps.night import Night
@@ -18,11 +19,15 @@ def build_prepared(night: Night) -> None:
 
 
 def build_marts(night: Night) -> None:
-    """Marts, with their tests. All cuts are built again for a new feature, and where identity gave anybody another history."""
+    """Marts, with their tests.
+
+    All cuts are built again for a new feature, and where identity gave anybody another history or other platforms than before
+    declare that their items are taken again.
+    """
     anew = _new_features(night) or _moved(night)
     _build(night, "tag:marts", *(["--full-refresh"] if anew else []))
     # only now: a build that was killed halfway is done anew by the next one
-    night.lake.put(BUILT_WITH, json.dumps(_identity(night)).encode())
+    night.lake.put(BUILT_WITH, json.dumps(_made_of(night)).encode())
 
 
 def build_candidates_anew(night: Night) -> None:
@@ -31,7 +36,8 @@ def build_candidates_anew(night: Night) -> None:
 
 
 def _moved(night: Night) -> bool:
-    """Whether records with events are in another company than when the marts were last built to their end.
+    """Whether records with events are in another company than when the marts were last built to their end, or other platforms
+    declare that their items are taken again.
 
     Earlier cuts hold what people did; a merge or a split changes that for the past too, as if it had always been so.
     """
@@ -39,7 +45,10 @@ def _moved(night: Night) -> bool:
         built = night.read_json(BUILT_WITH)
     except FileNotFoundError:
         return True
-    tonight = _identity(night)
+    tonight = _made_of(night)
+    if tonight["repeat_consumption"] != built.get("repeat_consumption", []):
+        night.say("other platforms than before declare that their items are taken again; all cuts are built again")
+        return True
     lost = any(sha256_of(night, built["as_of"], kind) != built[kind.name] for kind in KINDS.values())
     if lost and tonight["as_of"] != built["as_of"]:
         return True
@@ -50,10 +59,12 @@ def _moved(night: Night) -> bool:
     return False
 
 
-def _identity(night: Night) -> dict[str, str]:
-    """The night's identity, by what tells it from any other."""
+def _made_of(night: Night) -> dict[str, Any]:
+    """The night's identity, by what tells it from any other, and the platforms whose items are taken again."""
     as_of = night.as_of.isoformat()
-    return {"as_of": as_of, **{kind.name: sha256_of(night, as_of, kind) for kind in KINDS.values()}}
+    repeating = [name for name, platform in night.platforms.items() if platform.repeat_consumption]
+    identity = {kind.name: sha256_of(night, as_of, kind) for kind in KINDS.values()}
+    return {"as_of": as_of, "repeat_consumption": repeating, **identity}
 
 
 def sha256_of(night: Night, as_of: str, kind: Kind) -> str:

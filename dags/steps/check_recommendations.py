@@ -62,7 +62,11 @@ select
     items.item_id is not null as in_catalogue,
     bans.product_id is not null as is_banned
 from lists
-left join marts.person_products as taken on lists.person_id = taken.person_id and lists.product_id = taken.product_id
+left join marts.person_products as taken
+    on
+        lists.person_id = taken.person_id
+        and lists.platform = taken.platform
+        and lists.product_id = taken.product_id
 left join marts.product_items as items on lists.platform = items.platform and lists.item_id = items.item_id
 left join (select distinct platform, product_id from marts.active_rules where rule = 'ban') as bans
     on items.platform = bans.platform and items.product_id = bans.product_id
@@ -81,7 +85,7 @@ offers as (
 had as (
     select person_id, platform, count(*) as products
     from marts.person_products
-    inner join offered using (product_id)
+    inner join offered using (platform, product_id)
     group by all
 )
 select accounts.platform, accounts.account_id

@@ -24,7 +24,7 @@ def check_transfer(night: Night) -> None:
 
     A dropped source warns and does not stop: its target's candidates are made as if nothing had ever happened there.
     """
-    measured = _measured(night)
+    measured = judged_on(night)
     if not measured["wanted"].num_rows:
         night.say("gate transfer: there is no labelled cut yet")
         return
@@ -47,7 +47,8 @@ def check_transfer(night: Night) -> None:
     night.say(f"gate transfer: {result.verdict}; {said or kept}")
 
 
-def _measured(night: Night) -> dict[str, pa.Table]:
+def judged_on(night: Night) -> dict[str, pa.Table]:
+    """What `lists_by_source` is given. Who only took again what they had tells nothing, and is none of the people judged."""
     cut = "as_of in (select as_of from marts.snapshots where role != 'scoring')"
     return {
         name: query(night.settings, sql)
@@ -56,6 +57,7 @@ def _measured(night: Night) -> dict[str, pa.Table]:
                 select as_of, person_id, platform, product_id, history
                 from marts.snapshot_labels
                 semi join marts.candidate_pairs using (as_of, person_id, platform)
+                anti join marts.person_takes using (as_of, person_id, product_id)
                 inner join marts.person_cohorts using (as_of, person_id)
                 where {cut}
                 order by all

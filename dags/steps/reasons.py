@@ -44,7 +44,7 @@ def _may_name(night: Night) -> pa.Table:
 
 
 # those that start from what the person took come first: they say most about why
-GENERATORS = ["ease", "neighbours", "transitions", "category_taste", "trending", "popular", "new_items"]
+GENERATORS = ["repeats", "ease", "neighbours", "transitions", "category_taste", "trending", "popular", "new_items"]
 
 # what each product of a person's history adds to the score of an item, as in candidate_sources.sql
 CONTRIBUTIONS = f"""
@@ -111,6 +111,16 @@ REASONED = f"""
 titles as (
     select platform, product_id, min_by(title, (length(title), title)) as title from marts.product_items group by all
 ),
+known as (
+    select person_id, product_id, platform, event_id, category, occurred_at, verb
+    from marts.interactions
+    inner join seeds.event_types using (event_type)
+    where
+        interactions.is_positive
+        and known_at < $as_of
+        and occurred_at < $as_of
+        and (superseded_at is null or superseded_at >= $as_of)
+),
 takes as (
     select
         person_id,
@@ -119,14 +129,8 @@ takes as (
         max_by(category, (occurred_at, event_id)) as category,
         max_by(verb, (occurred_at, event_id)) as verb,
         max(occurred_at) as occurred_at
-    from marts.interactions
-    inner join seeds.event_types using (event_type)
+    from known
     semi join history using (person_id, product_id)
-    where
-        interactions.is_positive
-        and known_at < $as_of
-        and occurred_at < $as_of
-        and (superseded_at is null or superseded_at >= $as_of)
     group by all
 ),
 nameable as (
@@ -161,6 +165,22 @@ tastes as (
     select distinct person_id, platform, category from nameable where category != 'unknown'
 ),
 
+---- how often a person took on the list's own platform what they take again there, by the verb that says it most often
+repeats as (
+    select
+        strongest.person_id,
+        strongest.platform,
+        strongest.item_id,
+        concat('because you ', verb, ' it ', case count(*) when 1 then 'before' else concat(count(*), ' times') end) as words
+    from strongest
+    inner join known using (person_id, platform, product_id)
+    where strongest.generator = 'repeats'
+    group by strongest.person_id, strongest.platform, strongest.item_id, verb
+    qualify row_number() over (
+        partition by strongest.person_id, strongest.platform, strongest.item_id order by count(*) desc, verb
+    ) = 1
+),
+
 ---- what a popular list is ordered by
 items as (
     select * from marts.item_popularity where as_of = $as_of
@@ -172,6 +192,7 @@ segments as (
 select lists.* replace (
     case
         when lists.slot = 'pinned' then 'chosen by the editors'
+        when repeats.words is not null then repeats.words
         when lists.slot = 'explored' then 'something different for you'
         when lists.strategy = 'popular' then case
             when segments.product_id is not null and items.events > 0 then 'popular with people your age'
@@ -191,6 +212,7 @@ select lists.* replace (
 )
 from lists
 left join strongest using (person_id, platform, item_id)
+left join repeats using (person_id, platform, item_id)
 left join led_here using (person_id, platform, item_id)
 left join tastes using (person_id, platform, category)
 left join items using (platform, item_id)

@@ -153,7 +153,11 @@ pinned as (
         pins.rank as pinned_rank
     from lists
     inner join pins on lists.platform = pins.platform
-    anti join marts.person_products as taken on lists.person_id = taken.person_id and pins.product_id = taken.product_id
+    anti join marts.person_products as taken
+        on
+            lists.person_id = taken.person_id
+            and lists.platform = taken.platform
+            and pins.product_id = taken.product_id
     left join scored
         on lists.person_id = scored.person_id and pins.platform = scored.platform and pins.item_id = scored.item_id
 )
@@ -174,7 +178,7 @@ order by person_id, platform, item_id
 # whoever took n products finds at least a hundred others among the first n + 100 of the catalogue
 POPULAR_CANDIDATES = """
 with how_many as (
-    select person_id, count(*) as products from marts.person_products group by all
+    select person_id, platform, count(*) as products from marts.person_products group by all
 ),
 bans as (
     from marts.active_rules where rule = 'ban'
@@ -195,8 +199,12 @@ from marts.person_accounts as accounts
 anti join scored on accounts.person_id = scored.person_id and accounts.platform = scored.platform
 inner join marts.popular_lists as lists
     on accounts.platform = lists.platform and coalesce(accounts.age_band, 'unknown') = lists.segment
-left join how_many on accounts.person_id = how_many.person_id
-anti join marts.person_products as taken on accounts.person_id = taken.person_id and lists.product_id = taken.product_id
+left join how_many on accounts.person_id = how_many.person_id and accounts.platform = how_many.platform
+anti join marts.person_products as taken
+    on
+        accounts.person_id = taken.person_id
+        and accounts.platform = taken.platform
+        and lists.product_id = taken.product_id
 anti join bans on lists.platform = bans.platform and lists.product_id = bans.product_id
 left join pins on lists.platform = pins.platform and lists.product_id = pins.product_id
 left join marts.impressions as impressions

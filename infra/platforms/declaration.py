@@ -178,6 +178,9 @@ class Platform(_Declared):
     one_item_per_product: bool = Field(
         False, description="Its own items are never linked to each other: it lists nothing twice."
     )
+    repeat_consumption: bool = Field(
+        False, strict=True, description="Its items are taken again and again: lists offer people what they took there."
+    )
     write_back: WriteBack | None = None
     shares_reasons_with: Literal["all", "none"] | tuple[str, ...] = Field(
         "none", description="Platforms whose reasons may name what people did here; its own always may."

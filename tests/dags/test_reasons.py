@@ -43,6 +43,14 @@ WAREHOUSE = {
         P1,SKIPPED,stream,e4,comedy,skip,false,2000-12-12 00:00:00,2000-12-12 00:00:00,
         P1,BOUGHT,forum,e5,crime,rate,true,2000-12-09 00:00:00,2000-12-15 00:00:00,
         P1,BOUGHT,forum,e6,crime,rate,true,2000-12-09 00:00:00,2000-12-09 00:00:00,2000-12-11 00:00:00
+        P1,COFFEE,shop,e7,drinks,rate,true,2000-12-11 00:00:00,2000-12-11 00:00:00,
+        P1,COFFEE,shop,e8,drinks,purchase,true,2000-12-02 00:00:00,2000-12-02 00:00:00,
+        P1,COFFEE,shop,e9,drinks,purchase,true,2000-12-09 00:00:00,2000-12-09 00:00:00,
+        P1,COFFEE,shop,e10,drinks,purchase,true,2000-12-12 00:00:00,2000-12-15 00:00:00,
+        P1,COFFEE,forum,e11,drinks,rate,true,2000-12-11 00:00:00,2000-12-11 00:00:00,
+        P1,COFFEE,forum,e12,drinks,rate,true,2000-12-12 00:00:00,2000-12-12 00:00:00,
+        P1,COFFEE,forum,e13,drinks,rate,true,2000-12-13 00:00:00,2000-12-13 00:00:00,
+        P2,COFFEE,shop,e14,drinks,purchase,true,2000-12-09 00:00:00,2000-12-09 00:00:00,
     """,
     "marts.person_history": """
         as_of,person_id,product_id,occurred_at,weight,position
@@ -274,6 +282,21 @@ def test_an_item_is_explained_by_the_generator_of_whose_proposals_the_fewest_ran
         "because you bought Brazil (DVD) on shop",
         "because you bought Brazil (DVD) on shop",
         "trending on shop this week",
+    ]
+
+
+def test_what_is_taken_again_is_explained_by_how_often_the_person_took_it_there(tmp_path, monkeypatch) -> None:
+    """By the verb that says it most often, as known at the cut; takes elsewhere count nothing, however often they were."""
+    lists = ["shop COFFEE drinks personalised ranked", "shop BOUGHT crime personalised ranked"]
+    lists += ["shop COFFEE drinks personalised explored", "shop COFFEE drinks personalised pinned"]
+    found = reasons(
+        tmp_path, monkeypatch, lists, ["COFFEE repeats 1", "BOUGHT repeats 2"], dict.fromkeys(NOBODY, "all")
+    )
+    assert found == [
+        "because you bought it 2 times",
+        "because you bought it before",
+        "because you bought it 2 times",
+        "chosen by the editors",
     ]
 
 

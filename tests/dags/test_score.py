@@ -25,7 +25,9 @@ create table marts.active_rules as from (values
 create table marts.impressions as from (values
     ('P1', 'shop', 'A', 10), ('P1', 'shop', 'B', 9), ('P2', 'stream', 'A', 99), ('P3', 'shop', 'A', 10)
 ) as shown (person_id, platform, product_id, impressions_28d);
-create table marts.person_products as from (values ('P2', 'PIN'), ('P4', 'PIN')) as had (person_id, product_id);
+create table marts.person_products as from (values
+    ('P1', 'stream', 'PIN'), ('P2', 'shop', 'PIN'), ('P3', 'stream', 'B'), ('P4', 'shop', 'PIN')
+) as had (person_id, platform, product_id);
 create table marts.training_examples as select 'shop' as platform;
 create table marts.candidates as select date '2000-12-15' as as_of, * from (values
     ('P1', 'shop', 'a', 'A', 'c'), ('P1', 'shop', 'banned', 'BAN', 'c'), ('P1', 'shop', 'other-edition', 'BAN', 'c'),

@@ -78,6 +78,19 @@ def test_platform_options_are_checked_too(declare) -> None:
         declare("sqlite:///x", TABLES.format(meta="meta"), timezone="Europe/Berlinn")
     with pytest.raises(DeclarationError, match=r"phone_country: .*Received: '\+61'"):
         declare("sqlite:///x", TABLES.format(meta="meta"), phone_country="'+61'")
+    with pytest.raises(
+        DeclarationError, match=r"repeat_consumption: Input should be a valid boolean. Received: 'daily'"
+    ):
+        declare("sqlite:///x", TABLES.format(meta="meta"), repeat_consumption="daily")
+
+
+def test_items_are_taken_once_unless_the_platform_says_otherwise(declare) -> None:
+    """Only YAML's own true and false: dbt reads the same line, and takes any text for true."""
+    tables = TABLES.format(meta="meta")
+    assert not declare("sqlite:///x", tables).repeat_consumption
+    assert declare("sqlite:///x", tables, repeat_consumption="true").repeat_consumption
+    with pytest.raises(DeclarationError, match=r"repeat_consumption: .* Received: 'false'"):
+        declare("sqlite:///x", tables, repeat_consumption='"false"')
 
 
 @pytest.mark.parametrize(

@@ -42,14 +42,18 @@ labels as (
     select * from {{ ref('snapshot_labels') }}
 ),
 
+-- what our lists may not show either
 consumed as (
-    select distinct
+    select
         relevant.as_of,
         relevant.person_id,
+        relevant.platform,
         interactions.product_id
     from relevant
     inner join interactions
         on relevant.person_id = interactions.person_id and {{ known_at_cut('interactions', 'relevant') }}
+    group by all
+    having not bool_or({{ is_repeatable('interactions', 'relevant') }})
 ),
 
 by_popularity as (
@@ -134,6 +138,7 @@ ranked as (
         on
             scored.as_of = consumed.as_of
             and scored.person_id = consumed.person_id
+            and scored.platform = consumed.platform
             and scored.product_id = consumed.product_id
     qualify
         row_number() over (

@@ -96,7 +96,7 @@ interactions as (
     select * from {{ ref('interactions') }}
 ),
 
--- nobody is offered again what they took anywhere
+-- nobody is offered again what they took anywhere, but for what `repeats` proposes
 consumed as (
     select distinct
         persons.person,
@@ -176,6 +176,28 @@ best_by_person as (
     qualify row_number() over (
         partition by by_transitions.person order by by_transitions.score desc, by_transitions.product
     ) <= 40
+),
+
+---- generator by person and platform: what they took there, where that is taken again; often and lately counts most
+repeats as (
+    select
+        pairs.pair,
+        offers.offer,
+        round(cast(sum(cast(
+            interactions.weight * {{ recency('interactions.occurred_at', 'pairs.as_of', 28) }} as decimal(18, 15)
+        )) as double), 9) as score
+    from pairs
+    inner join interactions
+        on
+            pairs.person_id = interactions.person_id
+            and {{ is_repeatable('interactions', 'pairs') }}
+            and {{ known_at_cut('interactions', 'pairs') }}
+    inner join offers
+        on
+            pairs.as_of = offers.as_of
+            and pairs.platform = offers.platform
+            and interactions.product_id = offers.product_id
+    group by all
 ),
 
 ---- generators by platform: the best of each list, for everybody there
@@ -280,6 +302,13 @@ proposed as (
             best_by_person.product = offers.product
             and pairs.as_of = offers.as_of
             and pairs.platform = offers.platform
+    union all
+    select
+        pair,
+        offer,
+        'repeats' as generator,
+        score
+    from repeats
 ),
 
 best as (
@@ -296,6 +325,7 @@ best as (
             when 'popular' then 30
             when 'category_taste' then 20
             when 'new_items' then 10
+            when 'repeats' then 40
         end
 ),
 

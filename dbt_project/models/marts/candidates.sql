@@ -61,7 +61,8 @@ fused as (
         min(position) filter (where generator = 'trending') as trending_rank,
         min(position) filter (where generator = 'popular') as popular_rank,
         max(score) filter (where generator = 'category_taste') as taste_score,
-        max(score) filter (where generator = 'new_items') as new_item_score
+        max(score) filter (where generator = 'new_items') as new_item_score,
+        max(score) filter (where generator = 'repeats') as repeat_score
     from sources
     group by all
 ),
@@ -85,6 +86,7 @@ final as (
         1.0 / (5 + fused.popular_rank) as popular_rank,
         fused.taste_score,
         fused.new_item_score,
+        coalesce(fused.repeat_score, 0) as repeat_score,
         ---- the item
         items.category,
         cast(cast(floor(items.release_year / 10) * 10 as integer) as varchar) as decade,

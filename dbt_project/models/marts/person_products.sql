@@ -1,14 +1,26 @@
--- Whatever a person did with a product, anywhere: it is no news to them, and no list recommends it.
+-- What is no news to a person on each platform they are on: whatever they did with a product, anywhere. No list there
+-- recommends it, unless they took it on that very platform and its items are taken again.
 with interactions as (
     select * from {{ ref('interactions') }}
 ),
 
-final as (
+platforms as (
     select distinct
         person_id,
-        product_id
+        platform
+    from {{ ref('person_accounts') }}
+),
+
+final as (
+    select
+        interactions.person_id,
+        platforms.platform,
+        interactions.product_id
     from interactions
-    where occurred_at < {{ as_of() }}
+    inner join platforms on interactions.person_id = platforms.person_id
+    where interactions.occurred_at < {{ as_of() }}
+    group by all
+    having not bool_or(interactions.superseded_at is null and {{ is_repeatable('interactions', 'platforms') }})
 )
 
 select * from final

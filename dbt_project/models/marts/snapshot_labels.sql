@@ -40,16 +40,23 @@ happened as (
     group by all
 ),
 
+-- taking again what one had already is no success of a list that may not contain it
 known_before as (
-    select distinct
-        cuts.as_of,
-        interactions.person_id,
-        interactions.product_id
-    from cuts
-    inner join interactions on {{ known_at_cut('interactions', 'cuts') }}
+    select
+        happened.as_of,
+        happened.person_id,
+        happened.platform,
+        happened.product_id
+    from happened
+    inner join interactions
+        on
+            happened.person_id = interactions.person_id
+            and happened.product_id = interactions.product_id
+            and {{ known_at_cut('interactions', 'happened') }}
+    group by all
+    having not bool_or({{ is_repeatable('interactions', 'happened') }})
 ),
 
--- taking again what one had already is no success of a list that may not contain it
 final as (
     select happened.*
     from happened
@@ -57,6 +64,7 @@ final as (
         on
             happened.as_of = known_before.as_of
             and happened.person_id = known_before.person_id
+            and happened.platform = known_before.platform
             and happened.product_id = known_before.product_id
 )
 
