@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     horizon_days: int = Field(7, ge=1, description="Days after a snapshot in which its labels happen.")
     snapshot_every_days: int = Field(7, ge=1, description="Spacing of the as-of snapshots that become training data.")
     training_snapshots: int = Field(
-        4, ge=1, description="Labelled snapshots to train on, besides the newest, which is held out."
+        8, ge=1, description="Labelled snapshots to train on, besides the newest, which is held out."
     )
     epochs: int = Field(3, ge=1, description="Passes over the training examples.")
     loss: Literal["listwise", "log_loss"] = Field(

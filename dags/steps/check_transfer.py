@@ -72,7 +72,10 @@ def judged_on(night: Night) -> dict[str, pa.Table]:
                 where {cut}
                 order by all
                 """,
-            "leads": f"select as_of, product_id, neighbour_id, weight from marts.product_ease where {cut} order by all",
+            "leads": f"""
+                select as_of, product_id, neighbour_id, weight
+                from marts.product_leads where {cut} and generator = 'ease' order by all
+                """,
             "offers": f"""
                 select distinct as_of, platform, product_id
                 from marts.item_popularity where {cut} and is_available order by all

@@ -18,6 +18,7 @@ from infra.registry import ModelVersion, Registry
 from infra.settings import Settings
 from infra.warehouse import query
 from ml.evaluation.comparison import ALL, SCHEMA, Contender, compare
+from ml.evaluation.factorisation import METHODS as FACTORISATIONS
 from ml.evaluation.promotion import METRIC, decide
 from ml.ranking.features import FeatureSpec
 from ml.ranking.rerank import rerank
@@ -26,7 +27,8 @@ from ml.ranking.training import score
 CHALLENGER, CHAMPION = "challenger", "champion"
 POPULARITY = "popularity"
 # by the column that says how each scores our candidates
-SIMPLE_METHODS = {"ease": "ease_score", "item_neighbours": "neighbour_score"}
+SIMPLE_METHODS = {"ease": "ease_14d", "item_neighbours": "neighbour_score"}
+BASELINES = [POPULARITY, *SIMPLE_METHODS, *FACTORISATIONS]
 DIVERSITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 NOTHING: dict[str, Any] = {"comparison": [], "popularity_window": None, "diversity": [], "off_policy": None}
 
@@ -45,7 +47,7 @@ def evaluate(night: Night) -> None:
     assert challenger is not None, "train ran before"
     same = champion is not None and champion.version == challenger.version
     versions = {CHALLENGER: challenger} if champion is None or same else {CHALLENGER: challenger, CHAMPION: champion}
-    held_out = _held_out(night)
+    held_out = held_out_of(night)
     if not held_out.relevant.num_rows:
         _judge_nothing(night, held_out.as_of)
         return
@@ -60,7 +62,7 @@ def evaluate(night: Night) -> None:
     if same:
         promoted, reasons = True, [f"version {challenger.version} serves already; there was nothing new to learn"]
     else:
-        decision = decide(comparison, CHALLENGER, CHAMPION if champion else None, [POPULARITY, *SIMPLE_METHODS])
+        decision = decide(comparison, CHALLENGER, CHAMPION if champion else None, BASELINES)
         promoted, reasons = decision.promote, decision.reasons
         if promoted and champion and night.as_of.isoformat() < champion.tags["as_of"]:
             promoted, reasons = (
@@ -112,49 +114,59 @@ class HeldOut:
     as_of: date
     examples: pa.Table
     relevant: pa.Table
-    catalogue: pa.Table  # platform, item_id, category, popularity, is_new, is_available
+    labels: pa.Table  # person_id, platform, product_id, label: what was then taken, by anybody
+    catalogue: pa.Table  # platform, item_id, product_id, category, popularity, is_new, is_available
     baselines: pa.Table  # contender, and the columns of its lists
+    takes: pa.Table  # person_id, product_id, age_days: what everybody had taken before
+    consumed: pa.Table  # person_id, platform, product_id: what no list may show
     choices: pa.Table | None  # what was drawn at random in the lists of that night, see `logged_choices`
 
     def lists(self, baseline: str) -> pa.Table:
         return self.baselines.filter(pc.equal(self.baselines["contender"], baseline))
 
     @property
+    def available(self) -> pa.Table:
+        return self.catalogue.filter(self.catalogue["is_available"])
+
+    @property
     def sizes(self) -> dict[str, int]:
-        counted = (
-            self.catalogue.filter(self.catalogue["is_available"]).group_by("platform").aggregate([([], "count_all")])
-        )
+        counted = self.available.group_by("platform").aggregate([([], "count_all")])
         return {row["platform"]: row["count_all"] for row in counted.to_pylist()}
 
     def described(self, scored: pa.Table) -> pa.Table:
         """A contender's rows with what is known of their items, which is the same for every contender."""
-        return scored.join(self.catalogue.drop_columns(["is_available"]), ["platform", "item_id"])
+        known = self.catalogue.drop_columns(["product_id", "is_available"])
+        return scored.join(known, ["platform", "item_id"])
 
 
-def _held_out(night: Night) -> HeldOut:
-    cut = "as_of in (select as_of from marts.snapshots where role = 'evaluation')"
-    [as_of] = query(night.settings, f"select as_of from marts.snapshots where {cut}")["as_of"].to_pylist()
-    examples, relevant, catalogue, baselines = (
+def held_out_of(night: Night) -> HeldOut:
+    [as_of] = query(night.settings, "select as_of from marts.snapshots where role = 'evaluation'")["as_of"].to_pylist()
+    cut = f"as_of = date '{as_of}'"  # by value: views of all cuts build no other one then
+    examples, relevant, labels, catalogue, baselines, takes, consumed = (
         query(night.settings, sql)
         for sql in (
             f"select * from marts.training_examples where {cut} order by person_id, platform, item_id",
             "select * exclude (as_of) from marts.evaluation_relevant order by all",
-            "select platform, item_id, category, popularity, is_new, is_available from marts.evaluation_items"
+            f"select person_id, platform, product_id, 1 as label from marts.snapshot_labels where {cut} order by all",
+            "select platform, item_id, product_id, category, popularity, is_new, is_available from marts.evaluation_items"
             " order by all",
             "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
             f" where {cut} order by all",
+            "select person_id, product_id, datediff('hour', occurred_at, cast(as_of as timestamp)) / 24.0 as age_days"
+            f" from marts.person_takes where {cut} order by person_id, product_id",
+            "select person_id, platform, product_id from marts.evaluation_consumed order by all",
         )
     )
     choices = logged_choices(Night(as_of, settings=night.settings))
-    return HeldOut(as_of, examples, relevant, catalogue, baselines, choices)
+    return HeldOut(as_of, examples, relevant, labels, catalogue, baselines, takes, consumed, choices)
 
 
 def fingerprint_of(versions: dict[str, ModelVersion], held_out: HeldOut, settings: Settings) -> str:
     """Identifies everything that a comparison is made of."""
-    tables = (held_out.examples, held_out.relevant, held_out.catalogue, held_out.baselines, held_out.choices)
+    tables = [value for value in vars(held_out).values() if isinstance(value, pa.Table)]
     parts = [f"{name} {version.version}" for name, version in versions.items()]
     parts += [f"{settings.seed} {settings.list_size} {settings.max_per_category} {settings.diversity}"]
-    parts += [code_of("evaluation"), *(digest_of(table) for table in tables if table is not None)]
+    parts += [code_of("evaluation"), *(digest_of(table) for table in tables)]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -183,7 +195,7 @@ def compared_before(night: Night, fingerprint: str) -> _Compared | None:
 
 
 def _compare(night: Night, registry: Registry, versions: dict[str, ModelVersion], held_out: HeldOut) -> _Compared:
-    """The versions beside popularity, EASE and item neighbours, and what their lists would be worth otherwise.
+    """The versions beside popularity, EASE, item neighbours, ALS and BPR, and what their lists would be worth otherwise.
 
     Popularity takes part with the window that is best on this very snapshot, which flatters it, not us. A list of
     twenty says nothing of how a method orders the rest, so AUC is taken over the same candidates for all.
@@ -199,6 +211,7 @@ def _compare(night: Night, registry: Registry, versions: dict[str, ModelVersion]
             Contender(name, held_out.described(held_out.lists(name)), auc_rows=_by_column(held_out.examples, column))
             for name, column in SIMPLE_METHODS.items()
         ),
+        *(factorised(name, held_out, night.settings.seed) for name in FACTORISATIONS),
     ]
     return _Compared(
         night.as_of,
@@ -273,6 +286,18 @@ def _by_column(examples: pa.Table, column: str) -> pa.Table:
     """The candidates as a method without learning scores them: by one of their columns."""
     columns = ["person_id", "platform", "item_id", "label"]
     return examples.select(columns).append_column("score", pc.fill_null(examples[column], 0.0))
+
+
+def factorised(method: str, held_out: HeldOut, seed: int) -> Contender:
+    """One of `FACTORISATIONS`, learned from what everybody had taken: its lists, and how it scores our candidates."""
+    factors = FACTORISATIONS[method](held_out.takes, seed)
+    lists = factors.lists(held_out.relevant, held_out.available, held_out.consumed)
+    lists = lists.join(held_out.labels, ["person_id", "platform", "product_id"]).drop_columns(["product_id"])
+    label = pc.fill_null(lists["label"], 0)
+    lists = lists.set_column(lists.column_names.index("label"), "label", label)
+    rows = held_out.examples.select(["person_id", "platform", "item_id", "label"])
+    auc_rows = rows.append_column("score", pa.array(factors.scores(held_out.examples)))
+    return Contender(method, held_out.described(lists), auc_rows=auc_rows)
 
 
 def _best_window(held_out: HeldOut) -> str:

@@ -44,7 +44,17 @@ def _may_name(night: Night) -> pa.Table:
 
 
 # those that start from what the person took come first: they say most about why
-GENERATORS = ["repeats", "ease", "neighbours", "transitions", "category_taste", "trending", "popular", "new_items"]
+GENERATORS = [
+    "repeats",
+    "ease",
+    "neighbours",
+    "graph",
+    "transitions",
+    "category_taste",
+    "trending",
+    "popular",
+    "new_items",
+]
 
 # what each product of a person's history adds to the score of an item, as in candidate_sources.sql
 CONTRIBUTIONS = f"""
@@ -74,8 +84,8 @@ history as (
     where as_of = $as_of
 ),
 leads as (
-    select 'ease' as generator, product_id, neighbour_id, weight as strength
-    from marts.product_ease where as_of = $as_of
+    select generator, product_id, neighbour_id, weight as strength
+    from marts.product_leads where as_of = $as_of
     union all
     select 'neighbours' as generator, product_id, neighbour_id, similarity as strength
     from marts.product_neighbours where as_of = $as_of
@@ -90,9 +100,9 @@ contributions as (
         strongest.item_id,
         history.product_id,
         round(leads.strength * case strongest.generator
-            when 'ease' then history.recency
             when 'neighbours' then (0.2 + history.weight) * pow(0.95, history.position - 1)
             when 'transitions' then 1 / history.position
+            else history.recency
         end, 12) as contribution
     from strongest
     inner join history using (person_id)

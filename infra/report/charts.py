@@ -43,11 +43,13 @@ COLOURS = {
     "#000006": "second",
     "#000007": "third",
     "#000008": "fourth",
-    "#000009": "pass",
-    "#00000a": "warn",
-    "#00000b": "stop",
+    "#000009": "fifth",
+    "#00000a": "sixth",
+    "#00000b": "pass",
+    "#00000c": "warn",
+    "#00000d": "stop",
 }
-INK, MUTED, LINE, ACCENT, ACCENT_SOFT, SECOND, THIRD, FOURTH, PASS, WARN, STOP = COLOURS
+INK, MUTED, LINE, ACCENT, ACCENT_SOFT, SECOND, THIRD, FOURTH, FIFTH, SIXTH, PASS, WARN, STOP = COLOURS
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -82,7 +84,7 @@ def colour_of(contender: str, contenders: Sequence[str]) -> str:
     if contender in LEARNED:
         return ACCENT if contender == LEARNED[0] or LEARNED[0] not in contenders else ACCENT_SOFT
     baselines = [name for name in contenders if name not in LEARNED]
-    return (SECOND, THIRD, FOURTH)[baselines.index(contender) % 3]
+    return (SECOND, THIRD, FOURTH, FIFTH, SIXTH)[baselines.index(contender) % 5]
 
 
 def funnel(platform: PlatformFunnel, platforms: Sequence[PlatformFunnel]) -> Markup:

@@ -58,6 +58,8 @@ CONTENDER_NAMES = {
     "popularity": "Popularity",
     "ease": "EASE",
     "item_neighbours": "Item neighbours",
+    "als": "ALS",
+    "bpr": "BPR",
 }
 # a normal interval of fewer takes than this is narrower than it should be
 ENOUGH_TAKEN = 30

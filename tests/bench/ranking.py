@@ -18,13 +18,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import scipy.sparse as sp
-from implicit.als import AlternatingLeastSquares
-from implicit.bpr import BayesianPersonalizedRanking
-from implicit.recommender_base import RecommenderBase
 from rich.progress import track
 
 from dags.steps.build import BUILT_WITH, build_marts
+from dags.steps.evaluate import FACTORISATIONS, factorised, held_out_of
 from dags.steps.link import identity_key
 from dags.steps.night import Night
 from dags.steps.train import examples_of, feature_spec, params_of, split
@@ -84,12 +81,6 @@ set created_at = int_accounts.created_at - to_days($days)
 from new_there inner join marts.person_accounts using (person_id)
 where int_accounts.platform = person_accounts.platform and int_accounts.account_id = person_accounts.account_id
 """
-PEERS = {
-    "ALS (implicit)": lambda seed: AlternatingLeastSquares(64, regularization=0.05, iterations=15, random_state=seed),
-    "BPR (implicit)": lambda seed: BayesianPersonalizedRanking(
-        64, learning_rate=0.05, iterations=100, random_state=seed
-    ),
-}
 
 
 def by_ranker(night: Night) -> Iterator[tuple[int, pa.Table]]:
@@ -102,7 +93,7 @@ def by_ranker(night: Night) -> Iterator[tuple[int, pa.Table]]:
 
 
 def simple_methods(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
-    """The scored rows of each method that the night itself compares with; none has chance, so their seed is 0."""
+    """The lists of each method in the marts; none has chance, so their seed is 0."""
     shown = query(
         night.settings,
         "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
@@ -115,50 +106,10 @@ def simple_methods(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
 def baselines(night: Night) -> Iterator[tuple[str, int, pa.Table]]:
     """Every simple method's scored rows of the held-out week, by seed."""
     yield from simple_methods(night)
-    for name, make in PEERS.items():
+    held_out = held_out_of(night)
+    for name in FACTORISATIONS:
         for seed in SEEDS:
-            yield name, seed, factorised(night, make(seed))
-
-
-def factorised(night: Night, model: RecommenderBase) -> pa.Table:
-    """The 20 best of each list by a factorisation of what everybody had taken: whole catalogue, nothing taken before."""
-    cut = "as_of in (select as_of from marts.snapshots where role = 'evaluation')"
-    takes, wanted, items, labels = (
-        query(night.settings, sql).to_pandas()
-        for sql in (
-            f"select person_id, product_id from marts.person_takes where {cut} order by all",
-            "select person_id, platform from marts.evaluation_relevant order by all",
-            "select platform, product_id, min(item_id) as item_id from marts.item_popularity"
-            f" where is_available and {cut} group by all order by all",
-            f"select person_id, platform, product_id from marts.snapshot_labels where {cut}",
-        )
-    )
-    persons, products = takes["person_id"].astype("category"), takes["product_id"].astype("category")
-    taken = sp.csr_matrix(
-        (np.ones(len(takes), np.float32), (persons.cat.codes, products.cat.codes)),
-        shape=(len(persons.cat.categories), len(products.cat.categories)),
-    )
-    model.fit(taken, show_progress=False)
-    found = []
-    for platform, own in wanted.groupby("platform"):
-        offered = items[items["platform"] == platform]
-        offered = offered.assign(code=products.cat.categories.get_indexer(offered["product_id"])).query("code >= 0")
-        users = persons.cat.categories.get_indexer(own["person_id"])
-        codes, scores = model.recommend(
-            users, taken[users], N=20, filter_already_liked_items=True, items=np.sort(offered["code"].to_numpy())
-        )
-        rows = pd.DataFrame(
-            {
-                "person_id": np.repeat(own["person_id"].to_numpy(), codes.shape[1]),
-                "platform": platform,
-                "code": codes.ravel(),
-                "score": scores.ravel().astype(float),
-            }
-        )
-        found.append(rows[rows["score"] > -1e30].merge(offered[["code", "item_id", "product_id"]], on="code"))
-    listed = pd.concat(found).merge(labels.assign(label=1), how="left", on=[*LISTS, "product_id"])
-    listed["label"] = listed["label"].fillna(0).astype(int)
-    return pa.Table.from_pandas(listed[[*LISTS, "item_id", "score", "label"]], preserve_index=False)
+            yield name, seed, factorised(name, held_out, seed).scored
 
 
 def by_list_of(night: Night, scored: Iterable[tuple[str, int, pa.Table]]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""When a night may take over the comparison of a night before."""
+"""When a night may take over the comparison of a night before, and what its contenders are judged by."""
 
 from dataclasses import replace
 from datetime import date
@@ -7,7 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dags.steps.evaluate import HeldOut, compared_before, fingerprint_of, price_of_diversity
+from dags.steps.evaluate import (
+    FACTORISATIONS,
+    HeldOut,
+    compared_before,
+    factorised,
+    fingerprint_of,
+    price_of_diversity,
+)
 from dags.steps.night import Night
 from infra.registry import ModelVersion
 from infra.settings import Settings
@@ -17,16 +24,20 @@ HELD_OUT = HeldOut(
     as_of=date(2000, 12, 7),
     examples=pa.table({"person_id": ["P1"], "item_id": ["1"], "label": [1]}),
     relevant=pa.table({"person_id": ["P1"], "platform": ["shop"], "relevant": [1]}),
+    labels=pa.table({"person_id": ["P1"], "platform": ["shop"], "product_id": ["A"], "label": [1]}),
     catalogue=pa.table(
         {
             "platform": ["shop", "shop", "stream"],
             "item_id": ["1", "2", "1"],
+            "product_id": ["A", "B", "A"],
             "category": ["crime", "drama", None],
             "popularity": [0.75, 0.25, 1.0],
             "is_available": [True, False, True],
         }
     ),
     baselines=pa.table({"contender": ["popularity_7d"], "item_id": ["1"]}),
+    takes=pa.table({"person_id": ["P1"], "product_id": ["B"], "age_days": [1.0]}),
+    consumed=pa.table({"person_id": ["P1"], "platform": ["shop"], "product_id": ["B"]}),
     choices=pa.table({"person_id": ["P1"], "item_id": ["1"], "reward": [1.0]}),
 )
 SETTINGS = Settings(snapshot_every_days=7)
@@ -68,8 +79,11 @@ def test_the_same_versions_and_data_are_compared_once(night) -> None:
     [
         ("examples", {"person_id": ["P1"], "item_id": ["1"], "label": [0]}),
         ("relevant", {"person_id": ["P1"], "platform": ["shop"], "relevant": [2]}),
+        ("labels", {"person_id": ["P1"], "platform": ["shop"], "product_id": ["B"], "label": [1]}),
         ("catalogue", {"platform": ["shop"], "item_id": ["3"]}),
         ("baselines", {"contender": ["popularity_7d"], "item_id": ["2"]}),
+        ("takes", {"person_id": ["P1"], "product_id": ["B"], "age_days": [2.0]}),
+        ("consumed", {"person_id": ["P1"], "platform": ["shop"], "product_id": ["A"]}),
         ("choices", {"person_id": ["P1"], "item_id": ["1"], "reward": [0.0]}),
     ],
 )
@@ -115,6 +129,40 @@ def test_items_are_described_by_the_catalogue_of_their_platform() -> None:
         "category": [None, "drama", None],
         "popularity": [1.0, 0.25, None],
     }
+
+
+@pytest.mark.parametrize("method", [*FACTORISATIONS])
+def test_a_factorisation_lists_what_is_available_and_scores_our_candidates(method) -> None:
+    """P1 had B; the shop has no more of C, and nobody took D."""
+    held_out = replace(
+        HELD_OUT,
+        examples=pa.table(
+            {
+                "person_id": ["P1"] * 2,
+                "platform": ["shop"] * 2,
+                "item_id": ["1", "4"],
+                "product_id": ["A", "D"],
+                "label": [1, 0],
+            }
+        ),
+        catalogue=pa.table(
+            {
+                "platform": ["shop"] * 5,
+                "item_id": [*"12345"],
+                "product_id": [*"ABCDE"],
+                "category": ["crime"] * 5,
+                "is_available": [True, True, False, True, True],
+            }
+        ),
+        takes=pa.table({"person_id": ["P1", *["P2"] * 4], "product_id": [*"BABCE"], "age_days": [1.0] * 5}),
+    )
+    contender = factorised(method, held_out, seed=1)
+    rows = {row["item_id"]: row for row in contender.scored.to_pylist()}
+    assert {item: row["label"] for item, row in rows.items()} == {"1": 1, "5": 0}
+    assert {row["category"] for row in rows.values()} == {"crime"}
+    assert contender.auc_rows is not None
+    assert contender.auc_rows.column_names == ["person_id", "platform", "item_id", "label", "score"]
+    assert contender.auc_rows["score"].to_pylist() == [rows["1"]["score"]] * 2
 
 
 def test_diversity_is_priced_beside_lists_by_relevance_alone() -> None:

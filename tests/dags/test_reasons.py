@@ -59,16 +59,18 @@ WAREHOUSE = {
         2000-12-15,P1,WATCHED,2000-12-05 00:00:00,1,3
         2000-12-15,P1,RATED,2000-12-01 00:00:00,1,4
     """,
-    "marts.product_ease": """
-        as_of,product_id,neighbour_id,weight
-        2000-12-15,SKIPPED,X,0.9
-        2000-12-15,BOUGHT,X,0.8
-        2000-12-15,WATCHED,X,0.2
-        2000-12-15,RATED,X,0.3
-        2000-12-15,BOUGHT,Y,0.8
-        2000-12-15,RATED,V,0.3
-        2000-12-15,WATCHED,V,0.28
-        2000-12-08,RATED,Y,0.9
+    "marts.product_leads": """
+        as_of,generator,product_id,neighbour_id,weight
+        2000-12-15,ease,SKIPPED,X,0.9
+        2000-12-15,ease,BOUGHT,X,0.8
+        2000-12-15,ease,WATCHED,X,0.2
+        2000-12-15,ease,RATED,X,0.3
+        2000-12-15,ease,BOUGHT,Y,0.8
+        2000-12-15,ease,RATED,V,0.3
+        2000-12-15,ease,WATCHED,V,0.28
+        2000-12-08,ease,RATED,Y,0.9
+        2000-12-15,graph,RATED,Y,0.3
+        2000-12-15,graph,WATCHED,Y,0.28
     """,
     "marts.product_neighbours": """
         as_of,product_id,neighbour_id,similarity
@@ -225,6 +227,7 @@ def test_where_all_that_leads_to_an_item_is_forbidden_the_reason_is_silent(tmp_p
     [
         # each of these would be the film rated, were it not older: half of 0.3 is less than 0.61 of 0.28
         ("V", "ease", "because you watched Casablanca on stream"),
+        ("Y", "graph", "because you watched Casablanca on stream"),
         # a place further down counts 5% less
         ("Z", "neighbours", "because you watched Casablanca on stream"),
         # 0.4 of the third is more than 0.5 of the fourth

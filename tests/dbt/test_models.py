@@ -44,6 +44,7 @@ SHARED = "as_of in (select as_of from marts.snapshots)"
                 "popular_lists",
                 "evaluation_items",
                 "evaluation_relevant",
+                "evaluation_consumed",
                 "person_products",
             )
         ),

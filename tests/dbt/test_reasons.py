@@ -10,7 +10,7 @@ from infra.warehouse import connect
 AS_OF = date(2000, 12, 14)
 
 
-@pytest.mark.parametrize("generator", ["ease", "neighbours", "transitions"])
+@pytest.mark.parametrize("generator", ["ease", "graph", "neighbours", "transitions"])
 def test_what_each_take_adds_makes_up_the_score_that_the_generator_gave(generator, backfilled, copy_of) -> None:
     """Else a reason would name what did not count most: CONTRIBUTIONS and candidate_sources.sql change together."""
     parameters = {"as_of": AS_OF, "generators": GENERATORS}

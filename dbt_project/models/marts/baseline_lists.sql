@@ -30,30 +30,16 @@ neighbours as (
 ),
 
 leads as (
-    select * from {{ ref('product_ease') }}
-    where as_of in (select as_of from relevant)
+    select * from {{ ref('product_leads') }}
+    where generator = 'ease' and as_of in (select as_of from relevant)
 ),
 
-interactions as (
-    select * from {{ ref('interactions') }}
+consumed as (
+    select * from {{ ref('evaluation_consumed') }}
 ),
 
 labels as (
     select * from {{ ref('snapshot_labels') }}
-),
-
--- what our lists may not show either
-consumed as (
-    select
-        relevant.as_of,
-        relevant.person_id,
-        relevant.platform,
-        interactions.product_id
-    from relevant
-    inner join interactions
-        on relevant.person_id = interactions.person_id and {{ known_at_cut('interactions', 'relevant') }}
-    group by all
-    having not bool_or({{ is_repeatable('interactions', 'relevant') }})
 ),
 
 by_popularity as (

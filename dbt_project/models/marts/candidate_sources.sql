@@ -40,7 +40,7 @@ transitions as (
 ),
 
 leads as (
-    select * from {{ ref('product_ease') }}
+    select * from {{ ref('product_leads') }}
     where as_of in ({{ snapshots_to_build() }})
 ),
 
@@ -123,8 +123,9 @@ by_neighbours as (
     group by all
 ),
 
-by_ease as (
+by_leads as (
     select
+        leads.generator,
         history.person,
         products.product,
         round(cast(sum(cast(leads.weight * history.recency_weight as decimal(18, 15))) as double), 9) as score
@@ -158,14 +159,12 @@ best_by_person as (
             partition by by_neighbours.person order by by_neighbours.score desc, by_neighbours.product
         ) <= 100
     union all
-    select
-        'ease' as generator,
-        by_ease.*
-    from by_ease
-    anti join consumed on by_ease.person = consumed.person and by_ease.product = consumed.product
+    select by_leads.*
+    from by_leads
+    anti join consumed on by_leads.person = consumed.person and by_leads.product = consumed.product
     qualify
         row_number() over (
-            partition by by_ease.person order by by_ease.score desc, by_ease.product
+            partition by by_leads.generator, by_leads.person order by by_leads.score desc, by_leads.product
         ) <= 150
     union all
     select
@@ -319,6 +318,7 @@ best as (
     qualify
         position <= case generator
             when 'ease' then 80
+            when 'graph' then 40
             when 'neighbours' then 60
             when 'transitions' then 20
             when 'trending' then 40

@@ -9,6 +9,11 @@ with sources as (
     where as_of in ({{ snapshots_to_build() }})
 ),
 
+scores as (
+    select * from {{ ref('candidate_scores') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
 items as (
     select * from {{ ref('item_popularity') }}
     where as_of in ({{ snapshots_to_build() }})
@@ -55,8 +60,8 @@ fused as (
         count(*) as generators,
         max(score) filter (where generator = 'neighbours') as neighbour_score,
         min(position) filter (where generator = 'neighbours') as neighbour_rank,
-        max(score) filter (where generator = 'ease') as ease_score,
         min(position) filter (where generator = 'ease') as ease_rank,
+        min(position) filter (where generator = 'graph') as graph_rank,
         max(score) filter (where generator = 'transitions') as transition_score,
         min(position) filter (where generator = 'trending') as trending_rank,
         min(position) filter (where generator = 'popular') as popular_rank,
@@ -79,8 +84,8 @@ final as (
         cast(fused.generators as double) as generators,
         fused.neighbour_score,
         1.0 / (5 + fused.neighbour_rank) as neighbour_rank,
-        fused.ease_score,
         1.0 / (5 + fused.ease_rank) as ease_rank,
+        1.0 / (5 + fused.graph_rank) as graph_rank,
         fused.transition_score,
         1.0 / (5 + fused.trending_rank) as trending_rank,
         1.0 / (5 + fused.popular_rank) as popular_rank,
@@ -115,6 +120,10 @@ final as (
         cast(person_platforms.events as double) as platform_events,
         person_platforms.events / person_platforms.events_all_platforms as platform_share,
         ---- the person and the item
+        scores.ease_3d,
+        scores.ease_14d,
+        scores.ease_60d,
+        scores.graph_14d,
         coalesce(tastes.shares[items.category], 0) as category_share,
         cast(coalesce(segments.events_28d, 0) as double) as segment_events_28d,
         newest.product_id as last_product_id,
@@ -128,6 +137,8 @@ final as (
             fused.as_of = person_platforms.as_of
             and fused.person_id = person_platforms.person_id
             and fused.platform = person_platforms.platform
+    inner join scores
+        on fused.as_of = scores.as_of and fused.person_id = scores.person_id and fused.product_id = scores.product_id
     left join tastes on fused.as_of = tastes.as_of and fused.person_id = tastes.person_id
     left join segments
         on

@@ -5,7 +5,15 @@ import pytest
 from infra.report.night import NightSummary
 
 AS_OF = date(2000, 12, 15)
-CONTENDERS = {"challenger": 0.0713, "champion": 0.0698, "popularity": 0.0641, "item_neighbours": 0.0702}
+CONTENDERS = {
+    "challenger": 0.0713,
+    "champion": 0.0698,
+    "popularity": 0.0641,
+    "ease": 0.0655,
+    "item_neighbours": 0.0702,
+    "als": 0.0628,
+    "bpr": 0.0604,
+}
 SCALE = {"ndcg_at_10": 1.0, "recall_at_20": 2.3, "mrr": 1.6, "auc": 10.4, "coverage": 4.0, "novelty": 130.0}
 COHORTS = {
     "history: heavy": (1.1, 3_100),

@@ -1,11 +1,11 @@
-"""EASE: weights by hand, fading histories, and what stays of them."""
+"""EASE and the walk over the graph: weights by hand, fading histories, what stays of them, and the scores they add up to."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.ranking.retrieval import ease
+from ml.ranking.retrieval import EASE_KEPT, GENERATORS, GRAPH_KEPT, ease, graph, scores
 
 
 def takes(*rows: tuple[str, str, float]) -> pa.Table:
@@ -43,10 +43,35 @@ def test_an_old_take_counts_half_after_its_half_life() -> None:
     assert weights(halved)["a", "b"] == pytest.approx(-inverse[0, 1] / inverse[1, 1], abs=1e-6)
 
 
-def test_rows_are_in_order_and_positions_count_from_one() -> None:
+def test_a_walk_goes_to_who_took_the_product_and_on_to_what_else_they_took() -> None:
+    """p1 took a and b, p2 took b and c, c two weeks ago: by hand, each step by the share of the weights."""
+    found = weights(graph(takes(("p1", "a", 0), ("p1", "b", 0), ("p2", "b", 0), ("p2", "c", 14.0))))
+    assert found == pytest.approx(
+        {
+            ("a", "b"): 1 * (1 / 2),
+            ("b", "a"): (1 / 2) * (1 / 2),
+            ("b", "c"): (1 / 2) * (0.5 / 1.5),
+            ("c", "b"): 1 * (1 / 1.5),
+        },
+        abs=1e-6,
+    )
+
+
+def test_a_walk_leads_to_what_many_take_and_ease_does_not() -> None:
+    """Of two products that the takers of `a` took too, one is taken by everybody."""
+    rows = [(f"p{n}", "popular", 0.0) for n in range(20)]
+    rows += [(f"p{n}", product, 0.0) for n in range(4) for product in ("a", "alike")]
+    rows += [("p4", "a", 0.0), ("p5", "alike", 0.0)]
+    walk, learned = weights(graph(takes(*rows))), weights(ease(takes(*rows), l2=1.0))
+    assert walk["a", "popular"] > walk["a", "alike"]
+    assert learned["a", "alike"] > learned.get(("a", "popular"), 0.0)
+
+
+@pytest.mark.parametrize("leads_of", GENERATORS.values(), ids=list(GENERATORS))
+def test_rows_are_in_order_and_positions_count_from_one(leads_of) -> None:
     rng = np.random.default_rng(3)
     pairs = np.unique(rng.integers([40, 12], size=(200, 2)), axis=0)
-    table = ease(takes(*((f"p{a}", f"i{b:02}", float(a)) for a, b in pairs)))
+    table = leads_of(takes(*((f"p{a}", f"i{b:02}", float(a)) for a, b in pairs)))
     assert table.equals(table.sort_by([("product_id", "ascending"), ("position", "ascending")]))
     for product in {*table["product_id"].to_pylist()}:
         own = table.filter(pc.equal(table["product_id"], product))
@@ -56,18 +81,91 @@ def test_rows_are_in_order_and_positions_count_from_one() -> None:
     assert pc.min(table["weight"]).as_py() > 0
 
 
-def test_the_same_takes_in_another_order_give_the_same_rows() -> None:
+@pytest.mark.parametrize("leads_of", GENERATORS.values(), ids=list(GENERATORS))
+def test_the_same_takes_in_another_order_give_the_same_rows(leads_of) -> None:
     rows = [("p1", "b", 1.0), ("p1", "a", 2.0), ("p2", "c", 0.0), ("p2", "a", 3.0), ("p3", "b", 0.5), ("p3", "c", 9.0)]
-    assert ease(takes(*rows)).equals(ease(takes(*reversed(rows))))
+    assert leads_of(takes(*rows)).equals(leads_of(takes(*reversed(rows))))
 
 
-def test_of_a_large_catalogue_what_is_taken_most_takes_part() -> None:
+@pytest.mark.parametrize("leads_of", GENERATORS.values(), ids=list(GENERATORS))
+def test_of_a_large_catalogue_what_is_taken_most_takes_part(leads_of) -> None:
     rows = [(f"p{n}", product, 0.0) for n in range(5) for product in ("a", "b")] + [("p0", "c", 0.0)]
-    assert {*ease(takes(*rows), most_products=2)["product_id"].to_pylist()} == {"a", "b"}
+    assert {*leads_of(takes(*rows), most_products=2)["product_id"].to_pylist()} == {"a", "b"}
 
 
-def test_one_product_leads_nowhere_and_none_does_neither() -> None:
-    alone = ease(takes(("p1", "a", 0.0)))
+@pytest.mark.parametrize("leads_of", GENERATORS.values(), ids=list(GENERATORS))
+def test_one_product_leads_nowhere_and_none_does_neither(leads_of) -> None:
+    alone = leads_of(takes(("p1", "a", 0.0)))
     empty = takes(("p1", "a", 0.0)).slice(0, 0)
     assert alone.num_rows == 0
-    assert ease(empty).schema == alone.schema == ease(takes(("p1", "a", 0.0), ("p1", "b", 0.0))).schema
+    assert leads_of(empty).schema == alone.schema == leads_of(takes(("p1", "a", 0.0), ("p1", "b", 0.0))).schema
+
+
+@pytest.mark.parametrize(("leads_of", "kept"), [(ease, EASE_KEPT), (graph, GRAPH_KEPT)])
+def test_of_each_product_only_the_strongest_stay(leads_of, kept) -> None:
+    rows = [(f"p{n}", "a", 0.0) for n in range(kept + 10)] + [(f"p{n}", f"i{n}", 0.0) for n in range(kept + 10)]
+    own = leads_of(takes(*rows))
+    assert own.filter(pc.equal(own["product_id"], "a")).num_rows == kept
+
+
+LEADS = pa.table(
+    {
+        "generator": ["ease", "ease", "ease", "graph", "graph"],
+        "product_id": ["a", "b", "b", "a", "b"],
+        "neighbour_id": ["x", "x", "y", "x", "x"],
+        "weight": [0.5, 0.25, 1.0, 0.4, 0.2],
+    }
+)
+
+
+def wanted(*pairs: tuple[str, str]) -> pa.Table:
+    return pa.table({"person_id": [person for person, _ in pairs], "product_id": [product for _, product in pairs]})
+
+
+def test_scores_add_up_what_all_takes_say_for_a_product() -> None:
+    """p1 took a today and b three days ago: by each half-life; a walk starts from one of the takes, so its is a mean."""
+    found = scores(
+        wanted(("p1", "x"), ("p2", "x"), ("p1", "y"), ("p2", "y"), ("p1", "unheard of"), ("p3", "x")),
+        takes(("p1", "a", 0.0), ("p1", "b", 3.0), ("p2", "a", 60.0), ("p2", "nobody knows", 0.0)),
+        LEADS,
+    ).to_pylist()
+    fading = {days: 0.5 ** (3 / days) for days in (3, 14, 60)}
+    assert [row["person_id"] + row["product_id"] for row in found] == [
+        "p1x",
+        "p2x",
+        "p1y",
+        "p2y",
+        "p1unheard of",
+        "p3x",
+    ]
+    assert [row["ease_3d"] for row in found] == pytest.approx([0.5 + 0.25 * 0.5, 0.5 * 0.5**20, 0.5, 0, 0, 0], abs=1e-8)
+    assert [row["ease_14d"] for row in found[:3]] == pytest.approx(
+        [0.5 + 0.25 * fading[14], 0.5 * 0.5 ** (60 / 14), fading[14]], abs=1e-8
+    )
+    assert [row["ease_60d"] for row in found[:3]] == pytest.approx(
+        [0.5 + 0.25 * fading[60], 0.25, fading[60]], abs=1e-8
+    )
+    walk = (0.4 + 0.2 * fading[14]) / (1 + fading[14])
+    assert [row["graph_14d"] for row in found] == pytest.approx([walk, 0.4, 0, 0, 0, 0], abs=1e-8)
+
+
+def test_scores_of_many_people_are_those_of_each_alone() -> None:
+    """People are taken a few hundred at once."""
+    rng = np.random.default_rng(5)
+    known = [
+        (f"p{n:04}", product, float(age))
+        for n in range(1_100)
+        for product, age in zip("ab", rng.integers(0, 90, 2), strict=True)
+    ]
+    pairs = [(f"p{n:04}", product) for n in rng.permutation(1_100) for product in "xy"]
+    together = scores(wanted(*pairs), takes(*known), LEADS)
+    for at in (0, 777, 2_199):
+        person = pairs[at][0]
+        alone = scores(wanted(pairs[at]), takes(*(take for take in known if take[0] == person)), LEADS)
+        assert together.slice(at, 1).to_pylist() == alone.to_pylist()
+
+
+def test_no_candidates_have_no_scores() -> None:
+    empty = scores(wanted(("p", "x")).slice(0, 0), takes(("p", "a", 0.0)).slice(0, 0), LEADS)
+    assert empty.num_rows == 0
+    assert empty.schema == scores(wanted(("p", "x")), takes(("p", "a", 0.0)), LEADS).schema
