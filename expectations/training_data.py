@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -103,7 +103,11 @@ def suite_of_short_history(days_needed: int, first_night: date) -> gx.Expectatio
 
 
 def suite(
-    numeric_features: Sequence[str], categorical_features: Sequence[str] = (), *, recall_floor: float = 0.1
+    numeric_features: Sequence[str],
+    categorical_features: Sequence[str] = (),
+    *,
+    may_be_constant: Collection[str] = (),
+    recall_floor: float = 0.1,
 ) -> gx.ExpectationSuite:
     """Rules over `frame`: grain, labels, enough snapshots, usable features, candidates worth ranking."""
     import great_expectations as gx
@@ -191,10 +195,11 @@ def suite(
                     **warn(
                         f"more than one value of feature {feature}",
                         why="a constant feature teaches nothing and often means a join that no longer matches",
-                        remedy="look at its source columns; remove the feature if it is meant to be constant",
+                        remedy="look at its source columns; declare it `may_be_constant` if it is meant to be",
                     ),
                 )
                 for feature in (*numeric_features, *categorical_features)
+                if feature not in may_be_constant
             ),
         ],
     )

@@ -58,10 +58,11 @@ def _learnable(night: Night) -> GateResult:
         ) as recall
         """,
     )["recall"].to_pylist()
+    constant = [feature.name for feature in spec.features if feature.may_be_constant]
     examples = examples_of(night)
     result = run_gate(
         "training_data",
-        suite(spec.numeric, spec.categorical) if examples.num_rows else suite_of_nothing(),
+        suite(spec.numeric, spec.categorical, may_be_constant=constant) if examples.num_rows else suite_of_nothing(),
         frame(examples, candidate_recall=recall),
         as_of=night.as_of,
     )

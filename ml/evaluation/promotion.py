@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from ml.evaluation.comparison import ALL
 
-METRIC = "ndcg_at_10"
+METRIC, TITLE = "ndcg_at_10", "NDCG@10"
 MARGIN = 0.05
 # Most lists score 0. The mean of fewer people hangs on a handful of hits, whose percentile interval is too short.
 LARGE_COHORT = 100
@@ -83,32 +83,32 @@ def decide(
     if broken:
         return Decision(False, [f"keep: the challenger's {', '.join(broken)} is not finite", *notes])
     if champion is None:
-        return Decision(True, [f"promote: there is no champion yet, and {METRIC} is {overall.value:.4f}", *notes])
+        return Decision(True, [f"promote: there is no champion yet, and {TITLE} is {overall.value:.4f}", *notes])
 
     if not overall.value:
-        return Decision(False, [f"keep: the challenger's {METRIC} is 0: it found nothing of what was taken", *notes])
+        return Decision(False, [f"keep: the challenger's {TITLE} is 0: it found nothing of what was taken", *notes])
     overall, *parts = _measured(comparison, challenger, champion)
     allowed = -margin * _measured(comparison, champion, None)[0].value
     against = []
     if overall.low < allowed:
         against.append(
-            f"keep: overall {METRIC} against the champion is {overall}, and its lower end is below the margin of "
+            f"keep: overall {TITLE} against the champion is {overall}, and its lower end is below the margin of "
             f"{allowed:+.4f} ({margin:.0%} of the champion's)"
         )
     against += [
-        f"keep: on {part.scope} the challenger is significantly worse: {METRIC} {part}"
+        f"keep: on {part.scope} the challenger is significantly worse: {TITLE} {part}"
         for part in (overall, *parts)
         if part.high < 0 and (part.cohort == ALL or part.people >= LARGE_COHORT)
     ]
     if against:
         return Decision(False, [*against, *notes])
     better = "better than" if overall.low > 0 else "not worse than"
-    return Decision(True, [f"promote: {better} the champion, overall {METRIC} {overall}", *notes])
+    return Decision(True, [f"promote: {better} the champion, overall {TITLE} {overall}", *notes])
 
 
 def _against_baseline(comparison: pa.Table, challenger: str, baseline: str) -> str:
     difference = _measured(comparison, challenger, baseline)[0]
     if difference.low > 0:
-        return f"beats {baseline}: {METRIC} {difference}"
+        return f"beats {baseline}: {TITLE} {difference}"
     verdict = "loses to" if difference.high < 0 else "does not clearly beat"
-    return f"warning: {verdict} {baseline}: {METRIC} {difference}"
+    return f"warning: {verdict} {baseline}: {TITLE} {difference}"

@@ -13,13 +13,15 @@ Kind = Literal["numeric", "categorical", "cross"]
 class Feature:
     """One model input, or a cross-product of categorical ones.
 
-    ``buckets`` is the size of the hash table of a categorical feature or a cross; ``of`` names the parts of a cross.
+    ``buckets`` is the size of the hash table of a categorical feature or a cross; ``of`` names the parts of a cross. A feature
+    that ``may_be_constant`` has one value where nothing that it tells of is declared.
     """
 
     name: str
     kind: Kind
     buckets: int = 0
     of: tuple[str, ...] = ()
+    may_be_constant: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,5 +114,6 @@ class FeatureSpec:
             meta = column.get("meta", column)
             if kind := meta.get("feature"):
                 buckets = int(meta.get("buckets", default_buckets.get(kind, 0)))
-                features.append(Feature(column["name"], kind, buckets, tuple(meta.get("of", ()))))
+                may_be_constant = bool(meta.get("may_be_constant", False))
+                features.append(Feature(column["name"], kind, buckets, tuple(meta.get("of", ())), may_be_constant))
         return cls(tuple(features))

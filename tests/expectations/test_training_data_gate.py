@@ -69,6 +69,14 @@ def test_each_rule_is_seen(broken, verdict, description):
     assert any(description in failed.description for failed in result.failed)
 
 
+def test_a_feature_that_may_be_constant_is_no_matter():
+    suite = training_data.suite(["affinity", "days_since"], ["category"], may_be_constant=["affinity"])
+    same = pa.array([1.0] * ROWS)
+    broken = training_data.frame(examples(affinity=same, days_since=same), candidate_recall=0.5)
+    [failed] = run_gate("training_data", suite, broken, as_of=date(2000, 12, 15)).failed
+    assert "days_since" in failed.description
+
+
 def test_poor_candidates_warn():
     result = check(examples(), candidate_recall=0.05)
     assert result.verdict == "warn"

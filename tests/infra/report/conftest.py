@@ -225,7 +225,7 @@ def facts() -> dict:
         "gates": list(_gates()),
         "metrics": [*_metrics(), *_by_cohort()],
         "history": list(_history()),
-        "promotion": "promote: not worse than the champion, overall ndcg_at_10 +0.0015 [-0.0008, +0.0038]",
+        "promotion": "promote: not worse than the champion, overall NDCG@10 +0.0015 [-0.0008, +0.0038]",
         "model_version": "4",
         "people": PEOPLE,
         "interests_alone": [

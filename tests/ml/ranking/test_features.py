@@ -10,6 +10,7 @@ def test_reads_columns_as_dbt_has_them() -> None:
         [
             {"name": "person_id", "meta": {}},
             {"name": "popularity", "meta": {"feature": "numeric"}},
+            {"name": "repeats", "meta": {"feature": "numeric", "may_be_constant": True}},
             {"name": "genre", "meta": {"feature": "categorical"}},
             {"name": "age", "meta": {"feature": "categorical", "buckets": 20}},
             {"name": "genre_x_age", "feature": "cross", "of": ["genre", "age"], "buckets": 500},
@@ -17,11 +18,12 @@ def test_reads_columns_as_dbt_has_them() -> None:
     )
     assert spec.features == (
         Feature("popularity", "numeric"),
+        Feature("repeats", "numeric", may_be_constant=True),
         Feature("genre", "categorical", 1_000),
         Feature("age", "categorical", 20),
         Feature("genre_x_age", "cross", 500, ("genre", "age")),
     )
-    assert spec.columns == ("genre", "age", "popularity")
+    assert spec.columns == ("genre", "age", "popularity", "repeats")
     assert FeatureSpec.from_json(spec.to_json()) == spec
 
 
