@@ -12,7 +12,7 @@ from implicit.bpr import BayesianPersonalizedRanking
 from implicit.recommender_base import RecommenderBase
 from threadpoolctl import threadpool_limits
 
-from ml.evaluation.metrics import Floats, Ints
+from ml.evaluation.metrics import Floats, places
 
 # These and the models' parameters were chosen by NDCG@10 and recall@20 on the full demo's weeks from 2000-10-05 to 11-16,
 # none of which `make bench-ranking` holds out.
@@ -36,7 +36,7 @@ class Factors:
 
     def scores(self, pairs: pa.Table) -> Floats:
         """Of each ``person_id`` and ``product_id``; where nothing is known of one of them, the least of the others, or 0."""
-        person, product = _places(pairs["person_id"], self.persons), _places(pairs["product_id"], self.products)
+        person, product = places(pairs["person_id"], self.persons), places(pairs["product_id"], self.products)
         known = (person >= 0) & (product >= 0)
         found = _rounded(np.einsum("ij,ij->i", self.of_persons[person[known]], self.of_products[product[known]]))
         values = np.full(len(known), found.min() if len(found) else 0.0)
@@ -67,11 +67,11 @@ class Factors:
         return pa.concat_tables(shown)
 
     def _best(self, wanted: pa.Table, offered: pa.Table, hidden: pa.Table) -> pa.Table:
-        ours = self.of_persons[_places(wanted["person_id"], self.persons)]
-        theirs = self.of_products[_places(offered["product_id"], self.products)]
+        ours = self.of_persons[places(wanted["person_id"], self.persons)]
+        theirs = self.of_products[places(offered["product_id"], self.products)]
         scores = _rounded(ours @ theirs.T)
-        row = _places(hidden["person_id"], wanted["person_id"])
-        column = _places(hidden["product_id"], offered["product_id"])
+        row = places(hidden["person_id"], wanted["person_id"])
+        column = places(hidden["product_id"], offered["product_id"])
         here = (row >= 0) & (column >= 0)
         scores[row[here], column[here]] = -np.inf
         best = np.argsort(-scores, axis=1, kind="stable")[:, :LENGTH]
@@ -126,19 +126,13 @@ def _factorised(takes: pa.Table, model: Callable[[], RecommenderBase]) -> Factor
     """One thread, in BLAS too: sums depend on how work is shared among several."""
     persons, counted = pc.unique(takes["person_id"]).sort(), takes.filter(pc.greater(takes["weight"], 0))
     products = pc.unique(counted["product_id"]).sort()
-    places = _places(counted["person_id"], persons), _places(counted["product_id"], products)
+    ends = places(counted["person_id"], persons), places(counted["product_id"], products)
     weights = counted["weight"].to_numpy().astype(np.float32)
-    taken = sp.csr_matrix((weights, places), shape=(len(persons), len(products)))
+    taken = sp.csr_matrix((weights, ends), shape=(len(persons), len(products)))
     with threadpool_limits(1, "blas"):
         fitted = model()
         fitted.fit(taken, show_progress=False)
     return Factors(persons, products, fitted.user_factors.astype(np.float64), fitted.item_factors.astype(np.float64))
-
-
-def _places(names: pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> Ints:
-    """Where each name stands in ``among``; -1 where it does not."""
-    places: Ints = pc.index_in(names, among).fill_null(-1).to_numpy().astype(np.int64)
-    return places
 
 
 def _rounded(scores: Floats) -> Floats:

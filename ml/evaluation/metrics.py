@@ -51,8 +51,8 @@ class Lists:
         persons = pc.unique(relevant["person_id"]).sort()
         platforms = pc.unique(relevant["platform"]).sort()
         lists = cls(
-            pc.index_in(relevant["person_id"], persons).to_numpy().astype(np.int64),
-            pc.index_in(relevant["platform"], platforms).to_numpy().astype(np.int64),
+            places(relevant["person_id"], persons),
+            places(relevant["platform"], platforms),
             relevant["relevant"].to_numpy().astype(np.int64),
             persons,
             platforms.to_pylist(),
@@ -69,10 +69,8 @@ class Lists:
 
     def find(self, table: pa.Table) -> Ints:
         """The list of each row of `table` by its person_id and platform; -1 where the pair is not judged."""
-        person = pc.fill_null(pc.index_in(table["person_id"], self.persons), -1).to_numpy().astype(np.int64)
-        platform = pc.fill_null(
-            pc.index_in(table["platform"], pa.array(self.platforms, self.platform_type(table))), -1
-        ).to_numpy()
+        person = places(table["person_id"], self.persons)
+        platform = places(table["platform"], pa.array(self.platforms, self.platform_type(table)))
         order = np.argsort(self._keys())
         sorted_keys = self._keys()[order]
         wanted = np.where((person < 0) | (platform < 0), -1, person * len(self.platforms) + platform)
@@ -165,11 +163,16 @@ def ranked(scored: pa.Table, lists: Lists, contender: str = "contender") -> Rank
     return Ranked(where, position_in_group(where) + 1, label, score[order], items, category, popularity, is_new)
 
 
+def places(names: pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> Ints:
+    """Where each name stands in ``among``; -1 where it does not."""
+    found: Ints = pc.index_in(names, among).fill_null(-1).to_numpy().astype(np.int64)
+    return found
+
+
 def sorted_codes(column: pa.ChunkedArray) -> Ints:
     """Integers that order like the column's values; equal values share one."""
     distinct = pc.unique(column)
-    places: Ints = pc.index_in(column, distinct.take(pc.sort_indices(distinct))).to_numpy().astype(np.int64)
-    return places
+    return places(column, distinct.take(pc.sort_indices(distinct)))
 
 
 def position_in_group(groups: Ints) -> Ints:

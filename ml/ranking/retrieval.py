@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
-Floats = npt.NDArray[np.float64]
+from ml.evaluation.metrics import Floats, places
 
 HALF_LIFE_DAYS = 14.0
 L2 = 30.0
@@ -86,16 +86,18 @@ def scores(wanted: pa.Table, takes: pa.Table, leads: pa.Table) -> pa.Table:
     """
     persons = pc.unique(wanted["person_id"])
     products = pc.unique(pa.chunked_array([*leads["product_id"].chunks, *leads["neighbour_id"].chunks], pa.string()))
-    person, product = _places(wanted["person_id"], persons), _places(wanted["product_id"], products)
+    person, product = places(wanted["person_id"], persons), places(wanted["product_id"], products)
     known = takes.filter(pc.is_in(takes["product_id"], products))
-    taken_by, taken = _places(known["person_id"], persons), _places(known["product_id"], products)
+    taken_by, taken = places(known["person_id"], persons), places(known["product_id"], products)
     rows = np.argsort(person, kind="stable")
     bounds = np.searchsorted(person[rows], np.arange(0, len(persons) + PERSONS_AT_ONCE, PERSONS_AT_ONCE))
+    weights = {}
+    for generator in GENERATORS:
+        own = leads.filter(pc.equal(leads["generator"], generator))
+        ends = places(own["product_id"], products), places(own["neighbour_id"], products)
+        weights[generator] = sp.csr_array((own["weight"].to_numpy(), ends), shape=(len(products), len(products)))
     scored = wanted
     for name, (generator, half_life_days) in SCORES.items():
-        own = leads.filter(pc.equal(leads["generator"], generator))
-        places = _places(own["product_id"], products), _places(own["neighbour_id"], products)
-        weights = sp.csr_array((own["weight"].to_numpy(), places), shape=(len(products), len(products)))
         weight = 0.5 ** (known["age_days"].to_numpy() / half_life_days)
         if generator == "graph":
             total = np.bincount(taken_by, weight, minlength=len(persons))
@@ -103,18 +105,12 @@ def scores(wanted: pa.Table, takes: pa.Table, leads: pa.Table) -> pa.Table:
         histories = sp.csr_array((weight, (taken_by, taken)), shape=(len(persons), len(products)))
         values = np.zeros(len(person))
         for first, (start, end) in zip(range(0, len(persons), PERSONS_AT_ONCE), pairwise(bounds), strict=True):
-            dense = (histories[first : first + PERSONS_AT_ONCE] @ weights).toarray()
+            dense = (histories[first : first + PERSONS_AT_ONCE] @ weights[generator]).toarray()
             own_rows = rows[start:end]
             reached = own_rows[product[own_rows] >= 0]
             values[reached] = dense[person[reached] - first, product[reached]]
         scored = scored.append_column(name, pa.array(np.round(values, 12)))
     return scored
-
-
-def _places(names: pa.ChunkedArray, among: pa.Array) -> npt.NDArray[np.int64]:
-    """Where each name stands in ``among``; -1 where it does not."""
-    places: npt.NDArray[np.int64] = pc.index_in(names, among).fill_null(-1).to_numpy().astype(np.int64)
-    return places
 
 
 def _histories(
