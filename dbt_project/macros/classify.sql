@@ -5,8 +5,18 @@
   A duplicate repeats the content of the row before it with the same key, in this load or an earlier one; other
   content is a new version, also when it goes back to an older one (sold out, and in stock again). The intermediate
   layer picks the version valid at a cut.
+  `optional` names columns of the contract that a platform may leave out, with their types. Where they say nothing they
+  change no content, so that a row staged before its platform gave them still has the duplicates it had.
 -#}
-{% macro classify(rows, key, columns, reasons) -%}
+{% macro classify(rows, key, columns, reasons, optional={}) -%}
+    complete as (
+        select * from {{ rows }}
+        {%- for column, type in optional.items() %}
+        union all by name
+        select cast(null as {{ type }}) as {{ column }} where false
+        {%- endfor %}
+    ),
+
     rejected as (
         select
             *,
@@ -17,8 +27,9 @@
                 when {{ condition }} then '{{ reason }}'
                 {%- endfor %}
             end as reject_reason,
-            md5(concat_ws('|', {% for column in columns %}coalesce(cast({{ column }} as varchar), '~'){{ ', ' if not loop.last }}{% endfor %})) as content_md5
-        from {{ rows }}
+            md5(concat_ws('|', {% for column in columns %}coalesce(cast({{ column }} as varchar), '~'){{ ', ' if not loop.last }}{% endfor %}
+            {%- for column in optional %}, '{{ column }}=' || {{ column }}{% endfor %})) as content_md5
+        from complete
     ),
 
     -- what earlier runs kept of the same keys stands beside the new rows, so that a night sees what a backfill sees
@@ -103,5 +114,6 @@
             ("event_type is null or event_type not in (select event_type from " ~ ref('event_types') ~ ")", 'unknown event type'),
             ("value = cast('nan' as double)", 'value is no number'),
             ("value is not null and value not between 0 and 1", 'value out of range'),
-        ]) }}
+        ],
+        optional={'device': 'varchar'}) }}
 {%- endmacro %}

@@ -23,6 +23,22 @@
     )
 {%- endmacro %}
 
+{#-
+  The names in a text of creators, joined by '|'. Several stand apart by ';', '|', '/' or '&'; each becomes its sorted words, as
+  linkage compares them, so that 'King, Stephen' is 'Stephen King'. Null where there is none.
+-#}
+{% macro creators(column) -%}
+    nullif(array_to_string(
+        list_sort(list_distinct(list_filter(
+            list_transform(
+                regexp_split_to_array(lower(strip_accents({{ column }})), '[;|/&]'),
+                lambda name: array_to_string(list_sort(regexp_extract_all(name, '[\p{L}\p{M}\p{N}]+')), ' ')
+            ),
+            lambda name: name != ''
+        ))), '|'
+    ), '')
+{%- endmacro %}
+
 {#- A number from text: NaN where something else is written, which classify_events rejects; null only where nothing is. -#}
 {% macro number(column) -%}
     coalesce(

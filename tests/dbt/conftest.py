@@ -236,7 +236,13 @@ def _items() -> Iterator[Row]:
             item, genre = _item_id(platform, number), ["Drama", "Crime", "War"][number % 3]
             values: dict[str, dict[str, object]] = {
                 "stream": {"title_id": item, "title": f"Film {number} (1990)", "genres": genre, "available": True},
-                "shop": {"sku": item, "name": f"Film {number}", "department": genre, "price": "9.5", "in_stock": "1"},
+                "shop": {
+                    "sku": item,
+                    "name": f"Film {number}",
+                    "department": genre,
+                    "price": f"{5 + number % 7}.5",
+                    "in_stock": "1",
+                },
                 "forum": {"film": item, "title": f"Film {number}", "tags": f'["{genre}"]', "available": "true"},
             }
             times = {

@@ -42,6 +42,7 @@ def test_whatever_of_the_future_is_deleted_moves_no_feature(seed: int, of_ten: i
 
 
 KNOWN_AT_CUT = "{{ known_at_cut('interactions', 'cuts') }}"
+KNOWN_OF_PERSONS = KNOWN_AT_CUT.replace("cuts", "persons")
 # each planted in a model of its own: the feature that it moves, what is honest and what leaks
 LEAKS = {
     "an event that arrives late": (
@@ -55,6 +56,18 @@ LEAKS = {
     "days counted up to tonight": (
         "days_on_offer",
         ("item_popularity", "created_at, cuts.as_of) /", "created_at, {{ as_of() }}) /"),
+    ),
+    "a taste of tomorrow": (
+        "platform_category_share",
+        ("person_tastes", KNOWN_OF_PERSONS, "interactions.occurred_at < persons.as_of + interval 3 day"),
+    ),
+    "a price paid later": (
+        "platform_price_gap",
+        ("person_prices", KNOWN_OF_PERSONS, "interactions.occurred_at < persons.as_of + interval 3 day"),
+    ),
+    "the hour of an event that arrives late": (
+        "hour_lift",
+        ("product_contexts", KNOWN_AT_CUT, "interactions.occurred_at < cuts.as_of"),
     ),
     "what is taken in the horizon": (
         "release_year",

@@ -25,6 +25,10 @@ INCREMENTAL = [
     "person_profiles",
     "person_platforms",
     "person_categories",
+    "person_tastes",
+    "person_prices",
+    "person_contexts",
+    "product_contexts",
     "product_neighbours",
     "product_transitions",
 ]

@@ -34,6 +34,7 @@ final as (
         ---- what happened
         versions.event_type,
         versions.value,
+        versions.device,
         ---- times
         versions.occurred_at,
         versions.known_at,

@@ -49,6 +49,7 @@ final as (
         newest.title,
         newest.release_year,
         newest.creator,
+        {{ creators('newest.creator') }} as creators,
         newest.gtin,
         newest.isbn,
         newest.imdb_id,

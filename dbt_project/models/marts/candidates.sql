@@ -40,6 +40,116 @@ tastes as (
     group by all
 ),
 
+platform_tastes as (
+    select
+        as_of,
+        person_id,
+        platform,
+        map(list(value), list(share)) as shares
+    from {{ ref('person_tastes') }}
+    where as_of in ({{ snapshots_to_build() }}) and aspect = 'category' and platform is not null
+    group by all
+),
+
+prices as (
+    select * from {{ ref('person_prices') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+-- both in one order of the contexts, so that below their products can be summed
+person_contexts as (
+    select
+        as_of,
+        person_id,
+        list(share order by value) filter (where context = 'hours') as hours,
+        list(share order by value) filter (where context = 'weekday') as weekdays,
+        list(share order by value) filter (where context = 'device') as devices
+    from {{ ref('person_contexts') }}
+    where as_of in ({{ snapshots_to_build() }})
+    group by all
+),
+
+product_contexts as (
+    select
+        as_of,
+        product_id,
+        list(lift order by value) filter (where context = 'hours') as hours,
+        list(lift order by value) filter (where context = 'weekday') as weekdays,
+        list(lift order by value) filter (where context = 'device') as devices
+    from {{ ref('product_contexts') }}
+    where as_of in ({{ snapshots_to_build() }})
+    group by all
+),
+
+-- brought together here, where rows are few, and not beside each of the million candidates
+habits as (
+    select
+        person_platforms.as_of,
+        person_platforms.person_id,
+        person_platforms.platform,
+        platform_tastes.shares as category_shares,
+        prices_anywhere.price_level,
+        prices_here.price_level as platform_price_level,
+        person_contexts.hours,
+        person_contexts.weekdays,
+        person_contexts.devices
+    from person_platforms
+    left join platform_tastes
+        on
+            person_platforms.as_of = platform_tastes.as_of
+            and person_platforms.person_id = platform_tastes.person_id
+            and person_platforms.platform = platform_tastes.platform
+    left join prices as prices_anywhere
+        on
+            person_platforms.as_of = prices_anywhere.as_of
+            and person_platforms.person_id = prices_anywhere.person_id
+            and prices_anywhere.platform is null
+    left join prices as prices_here
+        on
+            person_platforms.as_of = prices_here.as_of
+            and person_platforms.person_id = prices_here.person_id
+            and person_platforms.platform = prices_here.platform
+    left join person_contexts
+        on person_platforms.as_of = person_contexts.as_of and person_platforms.person_id = person_contexts.person_id
+),
+
+creators as (
+    select
+        product_id,
+        unnest(string_split(creators, '|')) as creator
+    from {{ ref('products') }}
+),
+
+-- decimals, whose sum does not depend on the order in which threads add
+creator_sums as (
+    select
+        scores.as_of,
+        scores.person_id,
+        scores.product_id,
+        tastes.platform,
+        cast(sum(cast(tastes.share as decimal(18, 9))) as double) as share
+    from scores
+    inner join creators on scores.product_id = creators.product_id
+    inner join {{ ref('person_tastes') }} as tastes
+        on
+            scores.as_of = tastes.as_of
+            and scores.person_id = tastes.person_id
+            and tastes.aspect = 'creator'
+            and creators.creator = tastes.value
+    group by all
+),
+
+creator_tastes as (
+    select
+        as_of,
+        person_id,
+        product_id,
+        max(share) filter (where platform is null) as share,
+        map(list(platform) filter (where platform is not null), list(share) filter (where platform is not null)) as shares
+    from creator_sums
+    group by all
+),
+
 segments as (
     select * from {{ ref('segment_popularity') }}
     where as_of in ({{ snapshots_to_build() }})
@@ -125,6 +235,14 @@ final as (
         scores.ease_60d,
         scores.graph_14d,
         coalesce(tastes.shares[items.category], 0) as category_share,
+        coalesce(habits.category_shares[items.category], 0) as platform_category_share,
+        coalesce(creator_tastes.share, 0) as creator_share,
+        coalesce(creator_tastes.shares[fused.platform], 0) as platform_creator_share,
+        round(items.price_level - habits.price_level, 9) as price_gap,
+        round(items.price_level - habits.platform_price_level, 9) as platform_price_gap,
+        round(list_dot_product(habits.hours, contexts.hours), 9) as hour_lift,
+        round(list_dot_product(habits.weekdays, contexts.weekdays), 9) as weekday_lift,
+        round(list_dot_product(habits.devices, contexts.devices), 9) as device_lift,
         cast(coalesce(segments.events_28d, 0) as double) as segment_events_28d,
         newest.product_id as last_product_id,
         newest.category as last_category
@@ -140,6 +258,18 @@ final as (
     inner join scores
         on fused.as_of = scores.as_of and fused.person_id = scores.person_id and fused.product_id = scores.product_id
     left join tastes on fused.as_of = tastes.as_of and fused.person_id = tastes.person_id
+    left join habits
+        on
+            fused.as_of = habits.as_of
+            and fused.person_id = habits.person_id
+            and fused.platform = habits.platform
+    left join product_contexts as contexts
+        on fused.as_of = contexts.as_of and fused.product_id = contexts.product_id
+    left join creator_tastes
+        on
+            fused.as_of = creator_tastes.as_of
+            and fused.person_id = creator_tastes.person_id
+            and fused.product_id = creator_tastes.product_id
     left join segments
         on
             fused.as_of = segments.as_of

@@ -30,6 +30,7 @@ final as (
         events.event_type,
         event_types.is_positive,
         events.value,
+        events.device,
         event_types.weight * (0.25 + 0.75 * coalesce(events.value, 1)) as weight,
         ---- times
         events.occurred_at,

@@ -25,10 +25,21 @@ on_offer as (
         product_items.category,
         product_items.release_year,
         product_items.price,
+        case when product_items.price > 0 and isfinite(product_items.price) then ln(product_items.price) end as log_price,
         product_items.is_available,
         datediff('hour', product_items.created_at, cuts.as_of) / 24.0 as days_on_offer
     from cuts
     inner join product_items on cuts.as_of > product_items.created_at
+),
+
+-- what a platform's items cost in the middle, so that dear and cheap mean the same in every shop and currency
+prices as (
+    select
+        as_of,
+        platform,
+        cast(sum(cast(log_price as decimal(18, 15))) as double) / count(log_price) as mean_log_price
+    from on_offer
+    group by all
 ),
 
 -- a skip is no sign that an item is taken, but it says how much it was liked
@@ -76,6 +87,7 @@ final as (
         on_offer.category,
         on_offer.release_year,
         on_offer.price,
+        round(on_offer.log_price - prices.mean_log_price, 9) as price_level,
         on_offer.is_available,
         on_offer.days_on_offer,
         ---- measures on the platform
@@ -92,6 +104,7 @@ final as (
         ---- trend: this week against the month before it, both as daily rates
         (coalesce(across.events_7d, 0) + 1) / 7.0 / ((coalesce(across.events_28d, 0) + 4) / 28.0) as trend
     from on_offer
+    inner join prices on on_offer.as_of = prices.as_of and on_offer.platform = prices.platform
     left join known
         on
             on_offer.as_of = known.as_of

@@ -17,6 +17,7 @@ final as (
         items.release_year,
         items.categories,
         items.category,
+        items.creators,
         items.price,
         items.is_available,
         ---- times

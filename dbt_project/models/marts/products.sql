@@ -2,8 +2,24 @@ with product_items as (
     select * from {{ ref('product_items') }}
 ),
 
+creators as (
+    select distinct
+        product_id,
+        unnest(string_split(creators, '|')) as creator
+    from product_items
+),
+
+-- what one platform says of a product's creators is known of it on all
+named as (
+    select
+        product_id,
+        string_agg(creator, '|' order by creator) as creators
+    from creators
+    group by product_id
+),
+
 -- one spelling a product: the shortest title, so "The Matrix" before "Matrix, The (1999)"
-final as (
+described as (
     select
         product_id,
         count(distinct platform) as platforms,
@@ -12,6 +28,14 @@ final as (
         min_by(category, (platform, item_id)) as category
     from product_items
     group by product_id
+),
+
+final as (
+    select
+        described.*,
+        named.creators
+    from described
+    left join named on described.product_id = named.product_id
 )
 
 select * from final

@@ -1,0 +1,76 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_cut',
+    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
+) }}
+
+-- When and on what those who get candidates take, in the contexts of product_contexts.
+with persons as (
+    select distinct
+        as_of,
+        person_id
+    from {{ ref('candidate_pairs') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+interactions as (
+    select * from {{ ref('interactions') }}
+),
+
+contexts as (
+    select distinct
+        as_of,
+        context,
+        value
+    from {{ ref('product_contexts') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+known as (
+    select
+        persons.as_of,
+        persons.person_id,
+        hour(interactions.occurred_at) // 3 as hours,
+        isodow(interactions.occurred_at) as weekday,
+        interactions.device,
+        count(*) as takes
+    from persons
+    inner join interactions
+        on persons.person_id = interactions.person_id and {{ known_at_cut('interactions', 'persons') }}
+    where interactions.is_positive
+    group by all
+),
+
+counted as (
+    {{ takes_by_context('known', 'person_id') }}
+),
+
+-- a row for each context, also those in which nothing was taken
+totals as (
+    select
+        as_of,
+        person_id,
+        context,
+        sum(takes) as takes
+    from counted
+    group by all
+),
+
+final as (
+    select
+        totals.as_of,
+        totals.person_id,
+        contexts.context,
+        contexts.value,
+        round(coalesce(counted.takes, 0) / totals.takes, 9) as share
+    from totals
+    inner join contexts on totals.as_of = contexts.as_of and totals.context = contexts.context
+    left join counted
+        on
+            totals.as_of = counted.as_of
+            and totals.person_id = counted.person_id
+            and contexts.context = counted.context
+            and contexts.value = counted.value
+)
+
+select * from final
