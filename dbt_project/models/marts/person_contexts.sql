@@ -21,7 +21,8 @@ contexts as (
     select distinct
         as_of,
         context,
-        value
+        value,
+        usual_share
     from {{ ref('product_contexts') }}
     where as_of in ({{ snapshots_to_build() }})
 ),
@@ -45,7 +46,6 @@ counted as (
     {{ takes_by_context('known', 'person_id') }}
 ),
 
--- a row for each context, also those in which nothing was taken
 totals as (
     select
         as_of,
@@ -56,13 +56,14 @@ totals as (
     group by all
 ),
 
+-- a row for each context, also those in which nothing was taken; five usual takes are added, so that two make no habit
 final as (
     select
         totals.as_of,
         totals.person_id,
         contexts.context,
         contexts.value,
-        round(coalesce(counted.takes, 0) / totals.takes, 9) as share
+        round((coalesce(counted.takes, 0) + 5 * contexts.usual_share) / (totals.takes + 5), 9) as share
     from totals
     inner join contexts on totals.as_of = contexts.as_of and totals.context = contexts.context
     left join counted

@@ -42,7 +42,7 @@ takes as (
     select
         known.as_of,
         known.person_id,
-        known.platform,
+        unnest([known.platform, null]) as platform,
         cast(known.weight as decimal(18, 15)) as weight,
         cast(known.weight * items.price_level as decimal(18, 15)) as weighted_level
     from known
@@ -57,7 +57,7 @@ final as (
         platform,
         round(cast(sum(weighted_level) as double) / cast(sum(weight) as double), 9) as price_level
     from takes
-    group by grouping sets ((as_of, person_id), (as_of, person_id, platform))
+    group by all
     having sum(weight) > 0
 )
 

@@ -31,7 +31,7 @@ takes as (
     select
         persons.as_of,
         persons.person_id,
-        interactions.platform,
+        unnest([interactions.platform, null]) as platform,
         interactions.product_id,
         interactions.category,
         cast(
@@ -73,7 +73,7 @@ summed as (
         value,
         sum(weight) as weight
     from aspects
-    group by grouping sets ((as_of, person_id, aspect, value), (as_of, person_id, platform, aspect, value))
+    group by all
     having sum(weight) > 0
 ),
 

@@ -60,6 +60,7 @@ final as (
         products.product_id,
         usual.context,
         usual.value,
+        round(usual.share, 9) as usual_share,
         round((coalesce(counted.takes, 0) / usual.share + 20) / (products.takes + 20), 9) as lift
     from products
     inner join usual on products.as_of = usual.as_of and products.context = usual.context
