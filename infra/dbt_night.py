@@ -1,12 +1,16 @@
-"""A plugin of dbt-duckdb: every connection of a night knows its cut, as DuckDB's variable `as_of`.
+"""A plugin of dbt-duckdb: every connection of a night knows its cut, as DuckDB's variable `as_of`; and what Python models share.
 
 The cut is none of dbt's own variables, because dbt parses the whole project again wherever one of those has changed.
 """
 
 import os
+from collections.abc import Callable
+from datetime import date
+from typing import Any
 
+import pyarrow as pa
 from dbt.adapters.duckdb.plugins import BasePlugin
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 AS_OF = "CROSSREC_DBT_AS_OF"
 
@@ -17,3 +21,19 @@ class Plugin(BasePlugin):
     def configure_cursor(self, cursor: DuckDBPyConnection) -> None:
         if AS_OF in os.environ:  # models are also compiled for no night at all, as by a linter
             cursor.execute("set variable as_of = cast($1 as date)", [os.environ[AS_OF]])
+
+
+def by_cut(dbt: Any, snapshots: DuckDBPyRelation, built: Callable[[str], pa.Table]) -> pa.Table:
+    """All rows of an incremental Python model: of the cuts that it lacks, and of the night's own again.
+
+    ``built`` gets a cut as SQL writes its date, and gives that cut's rows without ``as_of``, which is put before them.
+    """
+    to_build = "true"
+    if dbt.is_incremental:
+        to_build = f"as_of = cast(getvariable('as_of') as date) or as_of not in (select as_of from {dbt.this})"
+    tables = []
+    # of no cut at all, a table without rows
+    for as_of, *_ in snapshots.filter(to_build).order("as_of").fetchall() or [(date.min,)]:
+        rows = built(f"date '{as_of}'")
+        tables.append(rows.add_column(0, "as_of", pa.repeat(pa.scalar(as_of), rows.num_rows)))
+    return pa.concat_tables(tables)

@@ -65,7 +65,7 @@ def judged_on(night: Night) -> dict[str, pa.Table]:
             "takes": f"""
                 select
                     as_of, person_id, product_id, platform,
-                    pow(0.5, datediff('hour', occurred_at, cast(as_of as timestamp)) / 24.0 / {HALF_LIFE_DAYS}) as weight
+                    pow(0.5, age_days / {HALF_LIFE_DAYS}) as weight
                 from marts.person_takes
                 semi join (from marts.snapshot_labels semi join marts.candidate_pairs using (as_of, person_id, platform))
                     using (as_of, person_id)

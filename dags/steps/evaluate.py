@@ -152,8 +152,7 @@ def held_out_of(night: Night) -> HeldOut:
             " order by all",
             "select contender, person_id, platform, item_id, score, label from marts.baseline_lists"
             f" where {cut} order by all",
-            "select person_id, product_id, datediff('hour', occurred_at, cast(as_of as timestamp)) / 24.0 as age_days"
-            f" from marts.person_takes where {cut} order by person_id, product_id",
+            f"select person_id, product_id, age_days from marts.person_takes where {cut} order by person_id, product_id",
             "select person_id, platform, product_id from marts.evaluation_consumed order by all",
         )
     )

@@ -50,6 +50,7 @@ GENERATORS = [
     "neighbours",
     "graph",
     "transitions",
+    "towers",
     "category_taste",
     "trending",
     "popular",

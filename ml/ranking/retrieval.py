@@ -1,13 +1,14 @@
 """Which products a history leads to."""
 
 from collections.abc import Callable, Mapping
-from itertools import pairwise
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
+from scipy.special import expit
 
 from ml.evaluation.metrics import Floats, places
 
@@ -15,14 +16,22 @@ HALF_LIFE_DAYS = 14.0
 L2 = 30.0
 EASE_KEPT, GRAPH_KEPT = 100, 200
 MOST_PRODUCTS = 5_000  # the matrices are squares of so many; of a larger catalogue those taken most
-# the scores of a candidate: by which generator's weights, and how fast histories fade (half-life in days)
+# the scores of a candidate by what takes lead to: by which generator's weights, and how fast histories fade (half-life in days)
 SCORES: Mapping[str, tuple[str, float]] = {
     "ease_3d": ("ease", 3.0),
-    "ease_14d": ("ease", 14.0),
+    "ease_14d": ("ease", HALF_LIFE_DAYS),
     "ease_60d": ("ease", 60.0),
-    "graph_14d": ("graph", 14.0),
+    "graph_14d": ("graph", HALF_LIFE_DAYS),
 }
-PERSONS_AT_ONCE = 512
+TOWER_SCORE = "tower_score"
+# by which score a generator proposes, and how many products to a person on a platform
+PROPOSALS: Mapping[str, tuple[str, int]] = {
+    "ease": ("ease_14d", 80),
+    "graph": ("graph_14d", 40),
+    "towers": (TOWER_SCORE, 40),
+}
+CELLS_AT_ONCE = 2_000_000  # persons times products
+DIGITS = 9  # of a score: sums differ in the last ones with how many rows are multiplied at once
 
 
 def ease(
@@ -69,48 +78,146 @@ def graph(takes: pa.Table, half_life_days: float = HALF_LIFE_DAYS, most_products
 GENERATORS: Mapping[str, Callable[[pa.Table], pa.Table]] = {"ease": ease, "graph": graph}
 
 
-def scores(wanted: pa.Table, takes: pa.Table, leads: pa.Table) -> pa.Table:
-    """What the takes of each person say for given products, by every one of ``SCORES``.
+def proposals(wanted: pa.Table, offers: pa.Table, takes: pa.Table, leads: pa.Table, vectors: pa.Table) -> pa.Table:
+    """The best products for each person on each platform, by every one of ``PROPOSALS``.
 
-    A score is the sum of the weights with which the person's takes lead to the product, each times
+    Nothing is proposed that the person took, nor what nothing leads to.
+
+    Args:
+        wanted: ``person_id``, ``platform`` (string, each pair once).
+        offers: ``platform``, ``product_id`` (string, each pair once).
+        takes: of these persons: ``person_id``, ``product_id`` (each pair once), ``age_days`` (float, at least 0).
+        leads: ``generator``, ``product_id``, ``neighbour_id`` (string), ``weight`` (float).
+        vectors: as ``ml.ranking.towers.towers`` gives them, of these persons and of products.
+
+    Returns:
+        ``generator``, ``person_id``, ``platform``, ``product_id`` (string), ``score`` (float64, rounded); of equal scores at the end of a
+        list the first products.
+    """
+    persons, platforms = pc.unique(wanted["person_id"]).sort(), pc.unique(wanted["platform"]).sort()
+    products = pc.unique(offers["product_id"]).sort()
+    evidence = _Evidence(persons, products, takes, leads, vectors)
+    person, platform = places(wanted["person_id"], persons), places(wanted["platform"], platforms)
+    is_wanted = sp.csr_array((np.ones(len(person), bool), (person, platform)), shape=(len(persons), len(platforms)))
+    on_offer = [
+        np.sort(places(offers["product_id"].filter(pc.equal(offers["platform"], name)), products)) for name in platforms
+    ]
+    found = []
+    for block in evidence.blocks():
+        here = is_wanted[block].toarray()
+        for generator, (name, kept) in PROPOSALS.items():
+            says = np.where(evidence.had(block), 0.0, evidence.says[name](block))
+            for at, own in enumerate(on_offer):
+                rows = np.flatnonzero(here[:, at])
+                row, column = _largest(says[np.ix_(rows, own)], kept)
+                row, column = rows[row], own[column]
+                keys = [pa.repeat(generator, len(row)), persons.take(pa.array(row + block.start))]
+                keys += [pa.repeat(platforms[at], len(row)), products.take(pa.array(column))]
+                found.append(pa.table([*keys, pa.array(says[row, column])], PROPOSED))
+    return pa.concat_tables([PROPOSED.empty_table(), *found])
+
+
+def scores(wanted: pa.Table, takes: pa.Table, leads: pa.Table, vectors: pa.Table) -> pa.Table:
+    """How well given products suit each person, by every one of ``SCORES`` and by the towers.
+
+    One of ``SCORES`` is the sum of the weights with which the person's takes lead to the product, each times
     ``0.5 ** (age / half-life)``; of ``graph`` it is their mean, the probability that a walk from one of the takes ends there. A
-    product to which nothing leads has 0.
+    product to which nothing leads has 0. The towers' is the logistic function of the product of both vectors, 0 where there is none.
 
     Args:
         wanted: ``person_id``, ``product_id`` (string, each pair once).
         takes: of these persons: ``person_id``, ``product_id`` (each pair once), ``age_days`` (float, at least 0).
         leads: ``generator``, ``product_id``, ``neighbour_id`` (string), ``weight`` (float).
+        vectors: as ``ml.ranking.towers.towers`` gives them, of these persons and of products.
 
     Returns:
-        ``wanted`` with a column (float64, rounded) for each of ``SCORES``, in the order of its rows.
+        ``wanted`` with a column (float64, rounded) for each of ``SCORES`` and ``TOWER_SCORE``, in the order of its rows.
     """
-    persons = pc.unique(wanted["person_id"])
-    products = pc.unique(pa.chunked_array([*leads["product_id"].chunks, *leads["neighbour_id"].chunks], pa.string()))
+    persons, products = pc.unique(wanted["person_id"]).sort(), pc.unique(wanted["product_id"]).sort()
+    evidence = _Evidence(persons, products, takes, leads, vectors)
     person, product = places(wanted["person_id"], persons), places(wanted["product_id"], products)
-    known = takes.filter(pc.is_in(takes["product_id"], products))
-    taken_by, taken = places(known["person_id"], persons), places(known["product_id"], products)
     rows = np.argsort(person, kind="stable")
-    bounds = np.searchsorted(person[rows], np.arange(0, len(persons) + PERSONS_AT_ONCE, PERSONS_AT_ONCE))
-    weights = {}
-    for generator in GENERATORS:
-        own = leads.filter(pc.equal(leads["generator"], generator))
-        ends = places(own["product_id"], products), places(own["neighbour_id"], products)
-        weights[generator] = sp.csr_array((own["weight"].to_numpy(), ends), shape=(len(products), len(products)))
-    scored = wanted
-    for name, (generator, half_life_days) in SCORES.items():
-        weight = 0.5 ** (known["age_days"].to_numpy() / half_life_days)
-        if generator == "graph":
-            total = np.bincount(taken_by, weight, minlength=len(persons))
-            weight = np.divide(weight, total[taken_by], where=total[taken_by] > 0, out=np.zeros_like(weight))
-        histories = sp.csr_array((weight, (taken_by, taken)), shape=(len(persons), len(products)))
-        values = np.zeros(len(person))
-        for first, (start, end) in zip(range(0, len(persons), PERSONS_AT_ONCE), pairwise(bounds), strict=True):
-            dense = (histories[first : first + PERSONS_AT_ONCE] @ weights[generator]).toarray()
-            own_rows = rows[start:end]
-            reached = own_rows[product[own_rows] >= 0]
-            values[reached] = dense[person[reached] - first, product[reached]]
-        scored = scored.append_column(name, pa.array(np.round(values, 12)))
-    return scored
+    values = {name: np.empty(len(rows)) for name in evidence.says}
+    for block in evidence.blocks():
+        own = rows[slice(*np.searchsorted(person[rows], [block.start, block.stop]))]
+        for name, says in evidence.says.items():
+            values[name][own] = says(block)[person[own] - block.start, product[own]]
+    return pa.table([*wanted.columns, *values.values()], [*wanted.column_names, *values])
+
+
+PROPOSED = pa.schema(
+    [*((name, pa.string()) for name in ("generator", "person_id", "platform", "product_id")), ("score", pa.float64())]
+)
+
+
+class _Evidence:
+    """How well ``products`` suit ``persons``, by block of persons.
+
+    ``says`` has by score what gives it, rounded, for every product (persons of the block, products).
+    """
+
+    def __init__(
+        self, persons: pa.Array, products: pa.Array, takes: pa.Table, leads: pa.Table, vectors: pa.Table
+    ) -> None:
+        self.says: dict[str, Callable[[slice], Floats]] = {}
+        taken_by, taken = places(takes["person_id"], persons), places(takes["product_id"], products)
+        had = np.flatnonzero(taken >= 0)
+        shape = len(persons), len(products)
+        self._had = sp.csr_array((np.ones(len(had), bool), (taken_by[had], taken[had])), shape=shape)
+
+        starts = pc.unique(pa.chunked_array([*leads["product_id"].chunks, *leads["neighbour_id"].chunks], pa.string()))
+        takes = takes.filter(pc.is_in(takes["product_id"], starts))
+        ends = places(takes["person_id"], persons), places(takes["product_id"], starts)
+        weights = {}
+        for generator in GENERATORS:
+            own = leads.filter(pc.equal(leads["generator"], generator))
+            own = own.filter(pc.is_in(own["neighbour_id"], products))
+            way = places(own["product_id"], starts), places(own["neighbour_id"], products)
+            weights[generator] = sp.csr_array((own["weight"].to_numpy(), way), shape=(len(starts), len(products)))
+        for name, (generator, half_life_days) in SCORES.items():
+            weight = 0.5 ** (takes["age_days"].to_numpy() / half_life_days)
+            if generator == "graph":
+                total = np.bincount(ends[0], weight, minlength=len(persons))[ends[0]]
+                weight = np.divide(weight, total, where=total > 0, out=np.zeros_like(weight))
+            histories = sp.csr_array((weight, ends), shape=(len(persons), len(starts)))
+            self.says[name] = partial(self._led_to, histories, weights[generator])
+
+        of_persons, of_products = (
+            _vectors(vectors.filter(pc.equal(vectors["kind"], kind)), ids)
+            for kind, ids in (("person", persons), ("product", products))
+        )
+        self.says[TOWER_SCORE] = partial(self._fitting, of_persons, of_products)
+
+    def blocks(self) -> list[slice]:
+        persons, products = self._had.shape
+        step = max(1, CELLS_AT_ONCE // max(1, products))
+        return [slice(start, min(start + step, persons)) for start in range(0, persons, step)]
+
+    def had(self, block: slice) -> npt.NDArray[np.bool_]:
+        dense: npt.NDArray[np.bool_] = self._had[block].toarray()
+        return dense
+
+    @staticmethod
+    def _led_to(histories: sp.csr_array, weights: sp.csr_array, block: slice) -> Floats:
+        scores: Floats = np.round((histories[block] @ weights).toarray(), DIGITS)
+        return scores
+
+    @staticmethod
+    def _fitting(of_persons: Floats, of_products: Floats, block: slice) -> Floats:
+        scores: Floats = expit(np.nan_to_num(of_persons[block] @ of_products.T, nan=-np.inf))
+        return scores.round(DIGITS)
+
+
+def _vectors(vectors: pa.Table, ids: pa.Array) -> Floats:
+    """Of ``ids`` (ids, entries); NaN where there is none."""
+    entries = vectors["vector"].combine_chunks().flatten().to_numpy().astype(np.float64)
+    at, known = (
+        places(ids, vectors["id"]),
+        entries.reshape(vectors.num_rows, -1) if vectors.num_rows else entries[:, None],
+    )
+    found = np.full((len(ids), known.shape[1]), np.nan)
+    found[at >= 0] = known[at[at >= 0]]
+    return found
 
 
 def _histories(
@@ -129,19 +236,29 @@ def _histories(
 
 def _strongest(weights: Floats, names: npt.NDArray[np.object_], kept: int) -> pa.Table:
     """The largest positive weights (products, products) of each row, but for the diagonal; of equal ones the first names."""
-    weights = np.round(weights, 6)
+    weights = weights.round(6)
     np.fill_diagonal(weights, 0.0)
-    # no two keys of a row are equal, so that cutting before sorting, which is five times as fast, cuts the same everywhere
-    keys = np.arange(len(names)) - np.rint(weights * 1e6).astype(np.int64) * len(names)
-    best = np.argpartition(keys, kept, axis=1)[:, :kept] if kept < len(names) else np.argsort(keys, axis=1)
-    best = np.take_along_axis(best, np.argsort(np.take_along_axis(keys, best, axis=1), axis=1), axis=1)
-    strongest = np.take_along_axis(weights, best, axis=1)
-    product, place = np.nonzero(strongest > 0)
+    product, neighbour = _largest(weights, kept)
+    first = np.searchsorted(product, np.arange(len(names)))
     return pa.table(
         {
             "product_id": pa.array(names[product], pa.string()),
-            "neighbour_id": pa.array(names[best[product, place]], pa.string()),
-            "weight": strongest[product, place],
-            "position": (place + 1).astype(np.int32),
+            "neighbour_id": pa.array(names[neighbour], pa.string()),
+            "weight": weights[product, neighbour],
+            "position": (np.arange(len(product)) - first[product] + 1).astype(np.int32),
         }
     )
+
+
+def _largest(values: Floats, kept: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows and columns of the ``kept`` largest of each row that are above 0, largest first; of equal ones the first columns.
+
+    ``values`` are rounded to ``DIGITS``.
+    """
+    columns = values.shape[1]
+    # no two keys of a row are equal, so that cutting before sorting, which is five times as fast, cuts the same everywhere
+    keys = np.arange(columns) - np.rint(values * 10**DIGITS).astype(np.int64) * columns
+    best = np.argpartition(keys, kept, axis=1)[:, :kept] if kept < columns else np.argsort(keys, axis=1)
+    best = np.take_along_axis(best, np.argsort(np.take_along_axis(keys, best, axis=1), axis=1), axis=1)
+    row, place = np.nonzero(np.take_along_axis(values, best, axis=1) > 0)
+    return row, best[row, place]

@@ -39,8 +39,8 @@ transitions as (
     where as_of in ({{ snapshots_to_build() }})
 ),
 
-leads as (
-    select * from {{ ref('product_leads') }}
+proposals as (
+    select * from {{ ref('proposals') }}
     where as_of in ({{ snapshots_to_build() }})
 ),
 
@@ -50,8 +50,6 @@ product_ids as (
     select neighbour_id as product_id from neighbours
     union
     select next_product_id as product_id from transitions
-    union
-    select neighbour_id as product_id from leads
 ),
 
 products as (
@@ -76,8 +74,7 @@ history as (
         person_history.as_of,
         person_history.product_id,
         person_history.weight,
-        person_history.position,
-        {{ recency('person_history.occurred_at', 'person_history.as_of', 14) }} as recency_weight
+        person_history.position
     from {{ ref('person_history') }} as person_history
     inner join persons on person_history.as_of = persons.as_of and person_history.person_id = persons.person_id
 ),
@@ -123,18 +120,6 @@ by_neighbours as (
     group by all
 ),
 
-by_leads as (
-    select
-        leads.generator,
-        history.person,
-        products.product,
-        round(cast(sum(cast(leads.weight * history.recency_weight as decimal(18, 15))) as double), 9) as score
-    from history
-    inner join leads on history.as_of = leads.as_of and history.product_id = leads.product_id
-    inner join products on leads.neighbour_id = products.product_id
-    group by all
-),
-
 by_transitions as (
     select
         history.person,
@@ -158,14 +143,6 @@ best_by_person as (
         row_number() over (
             partition by by_neighbours.person order by by_neighbours.score desc, by_neighbours.product
         ) <= 100
-    union all
-    select by_leads.*
-    from by_leads
-    anti join consumed on by_leads.person = consumed.person and by_leads.product = consumed.product
-    qualify
-        row_number() over (
-            partition by by_leads.generator, by_leads.person order by by_leads.score desc, by_leads.product
-        ) <= 150
     union all
     select
         'transitions' as generator,
@@ -303,6 +280,23 @@ proposed as (
             and pairs.platform = offers.platform
     union all
     select
+        pairs.pair,
+        offers.offer,
+        proposals.generator,
+        proposals.score
+    from proposals
+    inner join pairs
+        on
+            proposals.as_of = pairs.as_of
+            and proposals.person_id = pairs.person_id
+            and proposals.platform = pairs.platform
+    inner join offers
+        on
+            proposals.as_of = offers.as_of
+            and proposals.platform = offers.platform
+            and proposals.product_id = offers.product_id
+    union all
+    select
         pair,
         offer,
         'repeats' as generator,
@@ -319,6 +313,7 @@ best as (
         position <= case generator
             when 'ease' then 80
             when 'graph' then 40
+            when 'towers' then 40
             when 'neighbours' then 60
             when 'transitions' then 20
             when 'trending' then 40

@@ -12,7 +12,13 @@ with takes as (
 
 final as (
     select
-        *,
+        as_of,
+        person_id,
+        product_id,
+        platform,
+        category,
+        occurred_at,
+        weight,
         row_number() over (partition by as_of, person_id order by occurred_at desc, product_id) as position
     from takes
     qualify position <= 30

@@ -15,6 +15,7 @@ final as (
         max_by(interactions.platform, (interactions.occurred_at, interactions.event_id)) as platform,
         max_by(interactions.category, (interactions.occurred_at, interactions.event_id)) as category,
         max(interactions.occurred_at) as occurred_at,
+        min(datediff('hour', interactions.occurred_at, cuts.as_of)) / 24.0 as age_days,
         max(interactions.weight) as weight
     from cuts
     inner join interactions on {{ known_at_cut('interactions', 'cuts') }}

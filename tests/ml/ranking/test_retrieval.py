@@ -5,7 +5,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.ranking.retrieval import EASE_KEPT, GENERATORS, GRAPH_KEPT, ease, graph, scores
+from ml.ranking import retrieval
+from ml.ranking.retrieval import EASE_KEPT, GENERATORS, GRAPH_KEPT, ease, graph, proposals, scores
+from ml.ranking.towers import DIMENSIONS, VECTORS
 
 
 def takes(*rows: tuple[str, str, float]) -> pa.Table:
@@ -118,6 +120,9 @@ LEADS = pa.table(
 )
 
 
+NO_VECTORS = VECTORS.empty_table()
+
+
 def wanted(*pairs: tuple[str, str]) -> pa.Table:
     return pa.table({"person_id": [person for person, _ in pairs], "product_id": [product for _, product in pairs]})
 
@@ -128,6 +133,7 @@ def test_scores_add_up_what_all_takes_say_for_a_product() -> None:
         wanted(("p1", "x"), ("p2", "x"), ("p1", "y"), ("p2", "y"), ("p1", "unheard of"), ("p3", "x")),
         takes(("p1", "a", 0.0), ("p1", "b", 3.0), ("p2", "a", 60.0), ("p2", "nobody knows", 0.0)),
         LEADS,
+        NO_VECTORS,
     ).to_pylist()
     fading = {days: 0.5 ** (3 / days) for days in (3, 14, 60)}
     assert [row["person_id"] + row["product_id"] for row in found] == [
@@ -149,8 +155,9 @@ def test_scores_add_up_what_all_takes_say_for_a_product() -> None:
     assert [row["graph_14d"] for row in found] == pytest.approx([walk, 0.4, 0, 0, 0, 0], abs=1e-8)
 
 
-def test_scores_of_many_people_are_those_of_each_alone() -> None:
+def test_scores_of_many_people_are_those_of_each_alone(monkeypatch) -> None:
     """People are taken a few hundred at once."""
+    monkeypatch.setattr(retrieval, "CELLS_AT_ONCE", 1_000)
     rng = np.random.default_rng(5)
     known = [
         (f"p{n:04}", product, float(age))
@@ -158,14 +165,102 @@ def test_scores_of_many_people_are_those_of_each_alone() -> None:
         for product, age in zip("ab", rng.integers(0, 90, 2), strict=True)
     ]
     pairs = [(f"p{n:04}", product) for n in rng.permutation(1_100) for product in "xy"]
-    together = scores(wanted(*pairs), takes(*known), LEADS)
+    together = scores(wanted(*pairs), takes(*known), LEADS, NO_VECTORS)
     for at in (0, 777, 2_199):
         person = pairs[at][0]
-        alone = scores(wanted(pairs[at]), takes(*(take for take in known if take[0] == person)), LEADS)
+        alone = scores(wanted(pairs[at]), takes(*(take for take in known if take[0] == person)), LEADS, NO_VECTORS)
         assert together.slice(at, 1).to_pylist() == alone.to_pylist()
 
 
 def test_no_candidates_have_no_scores() -> None:
-    empty = scores(wanted(("p", "x")).slice(0, 0), takes(("p", "a", 0.0)).slice(0, 0), LEADS)
+    empty = scores(wanted(("p", "x")).slice(0, 0), takes(("p", "a", 0.0)).slice(0, 0), LEADS, NO_VECTORS)
     assert empty.num_rows == 0
-    assert empty.schema == scores(wanted(("p", "x")), takes(("p", "a", 0.0)), LEADS).schema
+    assert empty.schema == scores(wanted(("p", "x")), takes(("p", "a", 0.0)), LEADS, NO_VECTORS).schema
+
+
+def on_platforms(name: str, *pairs: tuple[str, str]) -> pa.Table:
+    table = pa.table({"platform": [platform for platform, _ in pairs], name: [value for _, value in pairs]})
+    return table.select(["platform", name])
+
+
+def proposed(table: pa.Table) -> list[tuple[str, ...]]:
+    return [
+        tuple(row[name] for name in ("generator", "person_id", "platform", "product_id")) for row in table.to_pylist()
+    ]
+
+
+def test_each_platform_is_offered_the_best_of_what_it_has_and_the_person_did_not_take() -> None:
+    """p1 took a, b and, on another platform, y; p2 took nothing that leads anywhere."""
+    found = proposals(
+        on_platforms("person_id", ("shop", "p1"), ("stream", "p1"), ("shop", "p2")),
+        on_platforms("product_id", ("shop", "a"), ("shop", "x"), ("shop", "y"), ("stream", "b"), ("stream", "z")),
+        takes(("p1", "a", 0.0), ("p1", "b", 14.0), ("p1", "y", 90.0), ("p2", "y", 0.0)),
+        LEADS,
+        NO_VECTORS,
+    )
+    assert proposed(found) == [("ease", "p1", "shop", "x"), ("graph", "p1", "shop", "x")]
+    assert found["score"].to_pylist() == pytest.approx(
+        [0.5 + 0.25 / 2, (0.4 + 0.2 / 2) / (1 + 1 / 2 + 0.5 ** (90 / 14))]
+    )
+
+
+def test_of_equal_scores_at_the_end_of_a_list_the_first_products_stay(monkeypatch) -> None:
+    monkeypatch.setattr(retrieval, "PROPOSALS", {"ease": ("ease_14d", 2)})
+    weights = {"d": 0.5, "c": 0.25, "b": 0.25, "a": 0.25}
+    leads = pa.table(
+        {
+            "generator": ["ease"] * 4,
+            "product_id": ["taken"] * 4,
+            "neighbour_id": [*weights],
+            "weight": [*weights.values()],
+        }
+    )
+    offers = on_platforms("product_id", *(("shop", product) for product in weights))
+    found = proposals(on_platforms("person_id", ("shop", "p1")), offers, takes(("p1", "taken", 0.0)), leads, NO_VECTORS)
+    assert found["product_id"].to_pylist() == ["d", "a"]
+
+
+def test_proposals_do_not_depend_on_who_is_asked_for_beside(monkeypatch) -> None:
+    rng = np.random.default_rng(8)
+    pairs = np.unique(rng.integers([30, 12], size=(150, 2)), axis=0)
+    known = takes(*((f"p{a:02}", f"i{b:02}", float(a)) for a, b in pairs))
+    leads = pa.concat_tables(
+        table.add_column(0, "generator", pa.repeat(name, table.num_rows))
+        for name, table in ((name, leads_of(known)) for name, leads_of in GENERATORS.items())
+    )
+    people = on_platforms("person_id", *(("shop", f"p{a:02}") for a in range(30)))
+    offers = on_platforms("product_id", *(("shop", f"i{b:02}") for b in range(12)))
+    together = proposals(people, offers, known, leads, NO_VECTORS)
+    monkeypatch.setattr(retrieval, "CELLS_AT_ONCE", 1)
+    order = [(name, "ascending") for name in together.column_names]
+    assert proposals(people, offers, known, leads, NO_VECTORS).sort_by(order).equals(together.sort_by(order))
+    assert {*together["person_id"].to_pylist()} > {"p00", "p29"}
+
+
+def test_the_towers_say_how_well_two_vectors_fit_and_nothing_where_there_is_none() -> None:
+    def vector(*entries: float) -> list[float]:
+        return [*entries, *[0.0] * (DIMENSIONS - 2), 1.0]
+
+    vectors = pa.table(
+        {
+            "kind": ["product", "product", "person"],
+            "id": ["x", "y", "p1"],
+            "vector": [vector(2, 0.5), [*vector(-2, 0.5)[:-1], -3.0], vector(1, 1)],
+        },
+        VECTORS,
+    )
+    pairs = wanted(("p1", "x"), ("p1", "y"), ("p1", "unheard of"), ("p2", "x"))
+    found = scores(pairs, takes(("p1", "a", 0.0)).slice(0, 0), LEADS.slice(0, 0), vectors)
+    assert found["tower_score"].to_pylist() == pytest.approx(
+        [1 / (1 + np.exp(-3.5)), 1 / (1 + np.exp(4.5)), 0, 0], abs=1e-8
+    )
+    assert found["ease_14d"].to_pylist() == [0] * 4
+    offers = on_platforms("product_id", ("shop", "x"), ("shop", "y"), ("shop", "z"))
+    best = proposals(
+        on_platforms("person_id", ("shop", "p1"), ("shop", "p2")),
+        offers,
+        takes(("p1", "z", 0.0)),
+        LEADS.slice(0, 0),
+        vectors,
+    )
+    assert proposed(best) == [("towers", "p1", "shop", "x"), ("towers", "p1", "shop", "y")]

@@ -1,0 +1,27 @@
+"""Vectors of persons and products at a cut, by two towers that learn from what all persons had taken (ml/ranking/towers.py)."""
+
+from infra.dbt_night import by_cut
+from ml.ranking.towers import towers
+
+CONTENT = "title, creator, categories, release_year, price"
+
+
+def model(dbt, session):
+    takes, pairs, items = dbt.ref("person_takes"), dbt.ref("candidate_pairs"), dbt.ref("product_items")
+    # of the items that are one product the first says what it is
+    first = ", ".join(f"min_by({column}, (platform, item_id)) as {column}" for column in CONTENT.split(", "))
+
+    def built(cut):
+        known = takes.filter(f"as_of = {cut}").project("person_id, product_id, age_days")
+        products = items.filter(f"created_at < {cut}").aggregate(f"product_id, {first}", "product_id")
+        return towers(
+            known.order("person_id, product_id").to_arrow_table(),
+            products.order("product_id").to_arrow_table(),
+            pairs.filter(f"as_of = {cut}")
+            .project("person_id")
+            .distinct()
+            .order("person_id")
+            .to_arrow_table()["person_id"],
+        )
+
+    return by_cut(dbt, dbt.ref("snapshots"), built)
