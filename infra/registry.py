@@ -284,17 +284,20 @@ class Registry:
         """The Keras model and its feature list as JSON.
 
         Raises:
-            RegistryError: its files are missing or damaged.
+            RegistryError: its files are missing or damaged, or this code reads no such model.
         """
         import mlflow.tensorflow
 
         try:
             metadata = mlflow.models.get_model_info(version.uri).metadata or {}
             return mlflow.tensorflow.load_model(version.uri), metadata["features"]
-        except (MlflowException, OSError, ValueError, KeyError, BadZipFile) as error:
+        except (MlflowException, OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
+            # what Keras cannot read it wraps, with the whole configuration before the reason
+            reason = str(error).rpartition("Exception encountered: ")[2].partition(". ")[0]
             raise RegistryError(
-                f"version {version.version} of '{version.name}' cannot be loaded: its files are missing or damaged. "
-                f"Received: {str(error).partition('. ')[0]}. Remedy: put them back from a backup, or give the alias that it "
+                f"version {version.version} of '{version.name}' cannot be loaded: its files are missing or damaged, or "
+                "an earlier release made it. "
+                f"Received: {reason}. Remedy: put them back from a backup, or give the alias that it "
                 "has (champion, challenger) to another version in MLflow; to train it anew, delete it there."
             ) from error
 

@@ -83,7 +83,7 @@ def warn_of_the_unusual(night: Night, shard: int, candidates: pa.Table, spec: Fe
             if unheard:
                 night.say(
                     f"warning: shard {shard}: on {', '.join(platform for (platform,) in unheard)} no value of feature {name} "
-                    "stands in any example. Each is read like those that share its bucket. Look whether the platform, or its "
+                    "stands in any example. To the model they are all alike, and tell nothing. Look whether the platform, or its "
                     "staging model, calls them otherwise than before"
                 )
 

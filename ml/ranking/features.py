@@ -13,8 +13,8 @@ Kind = Literal["numeric", "categorical", "cross"]
 class Feature:
     """One model input, or a cross-product of categorical ones.
 
-    ``buckets`` is the size of the hash table of a categorical feature or a cross; ``of`` names the parts of a cross. A feature
-    that ``may_be_constant`` has one value where nothing that it tells of is declared.
+    ``buckets`` is the size of the hash table of a cross, and ``of`` names its parts. A feature that ``may_be_constant`` has one
+    value where nothing that it tells of is declared.
     """
 
     name: str
@@ -47,12 +47,16 @@ class FeatureSpec:
             raise ValueError(
                 f"feature '{feature.name}': kind must be one of {list(get_args(Kind))}. Received: {feature.kind!r}"
             )
-        if feature.kind != "numeric" and feature.buckets < 2:
+        if feature.kind != "cross" and feature.buckets:
             raise ValueError(
-                f"feature '{feature.name}': a {feature.kind} feature is hashed into at least 2 buckets. "
-                f"Received: buckets={feature.buckets}"
+                f"feature '{feature.name}': only a cross is hashed into buckets; a categorical feature has a row for every "
+                f"value. Received: {feature.kind}, buckets={feature.buckets}. Remedy: declare it without buckets"
             )
         if feature.kind == "cross":
+            if feature.buckets < 2:
+                raise ValueError(
+                    f"cross '{feature.name}': a cross is hashed into at least 2 buckets. Received: buckets={feature.buckets}"
+                )
             unknown = [part for part in feature.of if part not in self.categorical]
             if unknown or len(feature.of) < 2:
                 raise ValueError(
@@ -74,11 +78,6 @@ class FeatureSpec:
     @cached_property
     def crosses(self) -> tuple[Feature, ...]:
         return tuple(feature for feature in self.features if feature.kind == "cross")
-
-    @cached_property
-    def hashed(self) -> tuple[Feature, ...]:
-        """Features with a hash table: categorical ones, then crosses."""
-        return tuple(feature for feature in self.features if feature.kind == "categorical") + self.crosses
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -105,15 +104,14 @@ class FeatureSpec:
         """Reads features from dbt column entries.
 
         Each entry has `name` and `meta` (as a dbt manifest has it) or `name` and the meta's keys side by side (as a
-        cross is declared on the model). Entries without `feature` are no features. A categorical feature has 1,000
-        buckets and a cross 10,000 unless declared.
+        cross is declared on the model). Entries without `feature` are no features. A cross has 10,000 buckets unless
+        declared.
         """
-        default_buckets = {"categorical": 1_000, "cross": 10_000}
         features = []
         for column in columns:
             meta = column.get("meta", column)
             if kind := meta.get("feature"):
-                buckets = int(meta.get("buckets", default_buckets.get(kind, 0)))
+                buckets = int(meta.get("buckets", 10_000 if kind == "cross" else 0))
                 may_be_constant = bool(meta.get("may_be_constant", False))
                 features.append(Feature(column["name"], kind, buckets, tuple(meta.get("of", ())), may_be_constant))
         return cls(tuple(features))

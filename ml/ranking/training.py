@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ml.evaluation.metrics import auc, log_loss
 from ml.ranking.features import FeatureSpec
-from ml.ranking.wide_deep import WideDeep, build_model, fingerprint, network_of
+from ml.ranking.wide_deep import WideDeep, build_model, fingerprint, network_of, value_fingerprints, with_new_values
 
 log = logging.getLogger(__name__)
 
@@ -276,13 +276,14 @@ def train(
     for name, column in zip(spec.numeric, encoded.numbers.T, strict=True):
         if not np.isfinite(column).any():
             log.warning("feature '%s' has no finite value in the training examples: it teaches nothing", name)
-    model = build_model(spec, params.hidden, params.embedding_dim, params.seed)
+    values = with_new_values(np.empty(0, np.int64), value_fingerprints(spec, encoded.fingerprints).numpy())
+    model = build_model(spec, params.hidden, params.embedding_dim, params.seed, values)
     network = network_of(model)
     network.adapt(encoded.numbers)
     rate = float(np.average(labels, weights=weights))
     network.dense[-1].bias.assign([np.log(rate / (1 - rate))])
 
-    ids = network.hash_ids(encoded.fingerprints)
+    ids = network.table_rows(encoded.fingerprints)
     columns = [tf.constant(column, tf.float32) for column in (encoded.numbers, labels, weights)]
     del encoded
     splits = tf.constant(_splits(examples, params))

@@ -1,15 +1,19 @@
 """Wide & Deep (Cheng et al. 2016, arXiv 1606.07792) as one Keras model that scores raw columns.
 
-The wide part is linear in hashed categorical features and their cross-products; the deep part sends embeddings and
+The wide part is linear in categorical features and their cross-products; the deep part sends embeddings and
 normalised numbers through ReLU layers; one logistic output joins them. Everything between a raw column and the
 network is inside the model:
 
-- a categorical value is hashed; null and the empty string are one value of their own; a value never seen falls in a
-  bucket like any other, so its weight is whatever the values that share the bucket taught;
+- a categorical value has a row of its own in the tables of weights and embeddings, for as long as versions start from
+  one another: new values get rows after all others. Null and the empty string are one value. All values that no version
+  has learned share row `UNSEEN`, which is zero and stays so. What the model keeps of a value is a 64-bit fingerprint:
+  of a million values two are alike with a probability of 1 in 20 million;
+- a cross is hashed into its buckets, and values that share one share its weight;
 - a number gives three inputs: its empirical distribution function P(X <= x) as in the paper, its standardised signed
   logarithm, and a flag for a missing one (null or NaN). Infinity is read as the extreme seen in training.
 """
 
+from functools import reduce
 from typing import Any
 
 import keras
@@ -17,11 +21,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ml.ranking.features import FeatureSpec
+from ml.ranking.features import Feature, FeatureSpec
+
+Fingerprints = npt.NDArray[np.int64]
 
 QUANTILES = 128
+UNSEEN = 0  # the row of every value that is not known
 LAYER = "crossrec.wide_deep"  # the dot keeps it apart from every column name
 _HASH_RANGE = 2**63 - 1
+_BEYOND = 2**63 - 1  # sorts after every fingerprint: a search never ends outside the table
 _MULTIPLIER = 0xC6A4A7935BD1E995  # of TensorFlow's FingerprintCat64
 
 
@@ -42,6 +50,21 @@ def _concatenated(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     return _shift_mix(_shift_mix(result) * multiplier)
 
 
+def _positive(fingerprints: tf.Tensor) -> tf.Tensor:
+    return tf.bitcast(tf.bitwise.right_shift(fingerprints, tf.constant(1, tf.uint64)), tf.int64)
+
+
+def value_fingerprints(spec: FeatureSpec, fingerprints: tf.Tensor) -> tf.Tensor:
+    """Fingerprints of (feature, value), int64 (rows, categorical), from those of the values alone."""
+    features = tf.bitcast(fingerprint(tf.constant(spec.categorical, tf.string)), tf.uint64)
+    return _positive(_concatenated(tf.bitcast(fingerprints, tf.uint64), features))
+
+
+def with_new_values(known: Fingerprints, found: Fingerprints) -> Fingerprints:
+    """`known`, each where it was, and after them what `found` has besides, sorted."""
+    return np.concatenate([known, np.setdiff1d(found, known)])
+
+
 @keras.saving.register_keras_serializable("crossrec")
 class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
     """The whole of the network, from fingerprints and raw numbers to a probability.
@@ -50,18 +73,22 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         spec: the features, as `FeatureSpec.to_json` writes them.
         hidden: units of the ReLU layers.
         embedding_dim: width of each categorical value's embedding.
-        seed: of every initial weight.
+        seed: of every initial weight. The initial embeddings of the first rows do not depend on how many there are.
+        values: how many values of categorical features are known.
     """
 
-    def __init__(self, spec: str, hidden: list[int], embedding_dim: int, seed: int, **kwargs: Any) -> None:
+    def __init__(
+        self, spec: str, hidden: list[int], embedding_dim: int, seed: int, values: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.spec = FeatureSpec.from_json(spec)
         self.hidden = list(hidden)
         self.embedding_dim = embedding_dim
         self.seed = seed
-        sizes = [feature.buckets for feature in self.spec.hashed]
+        self.values = values
+        sizes = [cross.buckets for cross in self.spec.crosses]
         self._buckets = np.array(sizes, np.int64)
-        self._offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        self._offsets = 1 + values + np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self.dense = [
             keras.layers.Dense(units, activation="relu", kernel_initializer=self._initializer("HeUniform", depth))
             for depth, units in enumerate(self.hidden)
@@ -78,17 +105,24 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
     def _initializer(self, name: str, position: int, **kwargs: Any) -> keras.initializers.Initializer:
         return getattr(keras.initializers, name)(seed=self.seed + 1 + position, **kwargs)
 
+    def _initial_embeddings(self, shape: tuple[int, int], dtype: str) -> npt.NDArray[np.float32]:
+        embeddings = np.random.default_rng(self.seed).uniform(-0.05, 0.05, shape).astype(dtype)
+        embeddings[UNSEEN] = 0
+        return embeddings
+
     def build(self, input_shape: Any = None) -> None:
         numbers = len(self.spec.numeric)
         self.quantiles = self.add_weight(
             name="quantiles", shape=(numbers, QUANTILES), initializer="zeros", trainable=False
         )
         self.moments = self.add_weight(name="moments", shape=(numbers, 2), initializer="ones", trainable=False)
+        self.sorted_values, self.rows_of_sorted = (
+            self.add_weight(name=name, shape=(self.values + 1,), dtype="int64", initializer="zeros", trainable=False)
+            for name in ("sorted_values", "rows_of_sorted")
+        )
         self.wide = self.add_weight(name="wide", shape=(int(self._offsets[-1]),), initializer="zeros")
         self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(int(self._offsets[len(self.spec.categorical)]), self.embedding_dim),
-            initializer=keras.initializers.RandomUniform(-0.05, 0.05, seed=self.seed),
+            name="embeddings", shape=(1 + self.values, self.embedding_dim), initializer=self._initial_embeddings
         )
         width = len(self.spec.categorical) * self.embedding_dim + 3 * numbers
         for layer in self.dense:
@@ -109,22 +143,42 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         self.quantiles.assign(quantiles)
         self.moments.assign(moments)
 
-    def hash_ids(self, fingerprints: tf.Tensor) -> tf.Tensor:
-        """Rows of the wide table, int32 (rows, hashed features); the categorical ones come first.
+    def learn_values(self, values: Fingerprints) -> None:
+        """Gives the n-th of these fingerprints of (feature, value) row n, from 1; there are as many as `values`."""
+        order = np.argsort(values)
+        self.sorted_values.assign(np.append(values[order], _BEYOND))
+        self.rows_of_sorted.assign(np.append(1 + order, UNSEEN))
 
-        `fingerprints`: int64 (rows, categorical features).
+    @property
+    def known_values(self) -> Fingerprints:
+        """What `learn_values` was given."""
+        by_row = np.argsort(self.rows_of_sorted.numpy())
+        known: Fingerprints = self.sorted_values.numpy()[by_row[1:]]
+        return known
+
+    def buckets_of(self, cross: Feature) -> slice:
+        """The rows of a cross in the wide table."""
+        start = int(self._offsets[self.spec.crosses.index(cross)])
+        return slice(start, start + cross.buckets)
+
+    def table_rows(self, fingerprints: tf.Tensor) -> tf.Tensor:
+        """Rows of the wide table, int32 (rows, categorical features and then crosses).
+
+        Those of categorical features are rows of the embeddings too. `fingerprints`: int64 (rows, categorical features).
         """
-        parts = tf.unstack(tf.bitcast(fingerprints, tf.uint64), num=len(self.spec.categorical), axis=1)
-        by_name = dict(zip(self.spec.categorical, parts, strict=True))
-        for cross in self.spec.crosses:
-            crossed = by_name[cross.of[0]]
-            for part in cross.of[1:]:
-                crossed = _concatenated(crossed, by_name[part])
-            parts.append(tf.bitwise.right_shift(crossed, tf.constant(1, tf.uint64)))
-        if not parts:
+        if not self.spec.categorical:
             return tf.zeros((tf.shape(fingerprints)[0], 0), tf.int32)
-        hashed = tf.bitcast(tf.stack(parts, axis=1), tf.int64)
-        return tf.cast(hashed % self._buckets + self._offsets[:-1], tf.int32)
+        values = value_fingerprints(self.spec, fingerprints)
+        position = tf.reshape(tf.searchsorted(self.sorted_values, tf.reshape(values, [-1])), tf.shape(values))
+        is_known = tf.gather(self.sorted_values, position) == values
+        rows = tf.where(is_known, tf.gather(self.rows_of_sorted, position), tf.constant(UNSEEN, tf.int64))
+        if self.spec.crosses:
+            parts = tf.unstack(tf.bitcast(fingerprints, tf.uint64), num=len(self.spec.categorical), axis=1)
+            by_name = dict(zip(self.spec.categorical, parts, strict=True))
+            crossed = [reduce(_concatenated, [by_name[part] for part in cross.of]) for cross in self.spec.crosses]
+            hashed = _positive(tf.stack(crossed, axis=1)) % self._buckets + self._offsets[:-1]
+            rows = tf.concat([rows, hashed], axis=1)
+        return tf.cast(rows, tf.int32)
 
     def normalised(self, numbers: tf.Tensor) -> tf.Tensor:
         """(rows, numeric features) raw -> (rows, 3 x numeric features) for the deep part; see the module's text."""
@@ -138,7 +192,7 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         return tf.concat([distribution * present, logs * present, 1.0 - present], axis=1)
 
     def logits(self, wide_rows: tf.Tensor, embedding_rows: tf.Tensor, normalised: tf.Tensor) -> tf.Tensor:
-        """Joined log odds (rows,) of looked-up weights (rows, hashed), embeddings (rows, categorical, dim), numbers."""
+        """Joined log odds (rows,) of looked-up weights (rows, looked up), embeddings (rows, categorical, dim), numbers."""
         width = len(self.spec.categorical) * self.embedding_dim
         deep = tf.concat([tf.reshape(embedding_rows, (tf.shape(wide_rows)[0], width)), normalised], axis=1)
         for layer in self.dense:
@@ -147,7 +201,7 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
 
     def probability(self, fingerprints: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         """Probability (rows,) from int64 fingerprints (rows, categorical) and raw numbers (rows, numeric)."""
-        ids = self.hash_ids(fingerprints)
+        ids = self.table_rows(fingerprints)
         embedding_rows = tf.gather(self.embeddings, ids[:, : len(self.spec.categorical)])
         return tf.sigmoid(self.logits(tf.gather(self.wide, ids), embedding_rows, self.normalised(numbers)))
 
@@ -166,16 +220,24 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
             "hidden": self.hidden,
             "embedding_dim": self.embedding_dim,
             "seed": self.seed,
+            "values": self.values,
         }
         return {**super().get_config(), **own}
 
 
-def build_model(spec: FeatureSpec, hidden: tuple[int, ...], embedding_dim: int, seed: int) -> keras.Model:
-    """A model with one input a column: strings for categorical features, float32 for numeric ones."""
+def build_model(
+    spec: FeatureSpec, hidden: tuple[int, ...], embedding_dim: int, seed: int, values: Fingerprints
+) -> keras.Model:
+    """A model with one input a column: strings for categorical features, float32 for numeric ones.
+
+    It knows `values`, fingerprints of (feature, value) in the order of their rows.
+    """
     inputs = {name: keras.Input((), name=name, dtype="string") for name in spec.categorical}
     inputs |= {name: keras.Input((), name=name, dtype="float32") for name in spec.numeric}
-    network = WideDeep(spec.to_json(), list(hidden), embedding_dim, seed, name=LAYER)
-    return keras.Model(inputs, network(inputs), name="wide_and_deep")
+    network = WideDeep(spec.to_json(), list(hidden), embedding_dim, seed, len(values), name=LAYER)
+    model = keras.Model(inputs, network(inputs), name="wide_and_deep")
+    network.learn_values(values)
+    return model
 
 
 def network_of(model: keras.Model) -> WideDeep:

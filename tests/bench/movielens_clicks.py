@@ -179,11 +179,11 @@ def around(known: pd.DataFrame, values: npt.NDArray[np.floating], asked: pd.Data
 
 NOT_DESCRIBED = ("user", "film", "label", "age_band", "female", "genres")
 IDS = (
-    Feature("user", "categorical", 20_000),
-    Feature("film", "categorical", 10_000),
-    Feature("genres", "categorical", 1_000),
-    Feature("age_band", "categorical", 100),
-    Feature("female", "categorical", 10),
+    Feature("user", "categorical"),
+    Feature("film", "categorical"),
+    Feature("genres", "categorical"),
+    Feature("age_band", "categorical"),
+    Feature("female", "categorical"),
     Feature("user_genres", "cross", 200_000, ("user", "genres")),
     Feature("film_age_gender", "cross", 50_000, ("film", "age_band", "female")),
 )

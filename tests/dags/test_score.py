@@ -124,7 +124,7 @@ def test_what_the_model_reads_otherwise_than_it_stands_there_is_said(night, capl
             "release_year": [1990.0, None, 1991.0, 1992.0],
         }
     )
-    features = [Feature("platform", "categorical", 9), Feature("category", "categorical", 9)]
+    features = [Feature("platform", "categorical"), Feature("category", "categorical")]
     features += [Feature("price", "numeric"), Feature("release_year", "numeric")]
     caplog.set_level("INFO", "crossrec.night")
     warn_of_the_unusual(night, 0, candidates.take([0, 1, 2]), FeatureSpec(tuple(features[:1])))

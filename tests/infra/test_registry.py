@@ -1,6 +1,9 @@
+import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from infra.settings import PROJECT_ROOT, Settings
 from ml.ranking.features import Feature, FeatureSpec
 from ml.ranking.training import TrainedModel, TrainingParams, score, train
 
-SPEC = FeatureSpec((Feature("recency", "numeric"), Feature("genre", "categorical", 20)))
+SPEC = FeatureSpec((Feature("recency", "numeric"), Feature("genre", "categorical")))
 TABLE = pa.table(
     {
         "person_id": [f"p{n}" for n in range(60)],
@@ -93,9 +96,24 @@ def test_loaded_model_scores_the_same(registry: Registry, trained: TrainedModel,
     assert np.array_equal(score(model, SPEC, TABLE), score(trained.model, SPEC, TABLE))
 
 
+def as_an_earlier_release_made_it(file: Path) -> None:
+    """Its values hashed into buckets: what a version of then says of itself."""
+    with zipfile.ZipFile(file) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(files["config.json"])
+    [layer] = [layer for layer in config["config"]["layers"] if layer["registered_name"] == "crossrec>WideDeep"]
+    del layer["config"]["values"]
+    features = [Feature("recency", "numeric"), replace(Feature("genre", "categorical"), buckets=20)]
+    layer["config"]["spec"] = json.dumps([asdict(feature) for feature in features])
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in (files | {"config.json": json.dumps(config).encode()}).items():
+            archive.writestr(name, content)
+
+
 @pytest.mark.parametrize(
     ("file", "damage"),
     [
+        ("model.keras", as_an_earlier_release_made_it),
         ("model.keras", lambda file: file.write_bytes(file.read_bytes()[:-100])),
         ("model.keras", lambda file: file.write_bytes(file.read_bytes().replace(b"\x89HDF", b"damn"))),
         ("model.keras", Path.unlink),

@@ -37,9 +37,9 @@ def spec() -> FeatureSpec:
     return FeatureSpec(
         (
             Feature("recency", "numeric"),
-            Feature("genre", "categorical", 50),
+            Feature("genre", "categorical"),
             Feature("noise", "numeric"),
-            Feature("age", "categorical", 20),
+            Feature("age", "categorical"),
             Feature("genre_x_age", "cross", 200, ("genre", "age")),
         )
     )

@@ -9,7 +9,17 @@ import tensorflow as tf
 
 from ml.ranking.features import Feature, FeatureSpec
 from ml.ranking.training import TrainedModel, TrainingParams, score, train
-from ml.ranking.wide_deep import QUANTILES, build_model, fingerprint, network_of
+from ml.ranking.wide_deep import (
+    QUANTILES,
+    UNSEEN,
+    Fingerprints,
+    WideDeep,
+    build_model,
+    fingerprint,
+    network_of,
+    value_fingerprints,
+    with_new_values,
+)
 
 Examples = Callable[[int, int], pa.Table]
 
@@ -25,22 +35,53 @@ def one(table: pa.Table, **changed: object) -> pa.Table:
     return pa.Table.from_pylist([row], table.schema)
 
 
-def test_hash_ids_never_change() -> None:
+NO_VALUES = np.empty(0, np.int64)
+
+
+def test_fingerprints_and_buckets_never_change() -> None:
     spec = FeatureSpec(
-        (
-            Feature("a", "categorical", 1_000),
-            Feature("b", "categorical", 1_000),
-            Feature("x", "cross", 10_000, ("a", "b")),
-        )
+        (Feature("a", "categorical"), Feature("b", "categorical"), Feature("x", "cross", 10_000, ("a", "b")))
     )
-    network = network_of(build_model(spec, (4,), 2, seed=0))
-    ids = network.hash_ids(fingerprint(tf.constant([["x", "y"], ["y", "x"], ["", "Zoë"]]))).numpy()
+    strings = fingerprint(tf.constant([["x", "y"], ["y", "x"], ["", "Zoë"]]))
+    network = network_of(build_model(spec, (4,), 2, seed=0, values=NO_VALUES))
     # published models depend on these: a change here makes every registered version score nonsense
-    assert ids.tolist() == [[163, 1298, 11042], [298, 1163, 5198], [456, 1767, 5705]]
+    assert value_fingerprints(spec, strings).numpy()[0].tolist() == [7292312647232069615, 1170619236543831951]
+    assert (network.table_rows(strings).numpy()[:, 2] - network.buckets_of(spec.crosses[0]).start).tolist() == [
+        9042,
+        3198,
+        3705,
+    ]
+
+
+def test_a_value_keeps_its_row_and_what_is_not_known_has_none() -> None:
+    spec = FeatureSpec((Feature("a", "categorical"), Feature("b", "categorical")))
+
+    def fingerprints(*rows: tuple[str, str]) -> tf.Tensor:
+        return fingerprint(tf.constant(rows))
+
+    def network(values: Fingerprints) -> WideDeep:
+        return network_of(build_model(spec, (4,), 2, seed=0, values=values))
+
+    before = with_new_values(NO_VALUES, value_fingerprints(spec, fingerprints(("x", ""), ("y", ""))).numpy())
+    found = value_fingerprints(spec, fingerprints(("new", "x"), ("x", ""), ("other", ""))).numpy()
+    after = with_new_values(before, found)
+    assert (len(before), len(after)) == (3, 6)
+    assert after[:3].tolist() == before.tolist() == sorted(before)
+    assert after[3:].tolist() == sorted(after[3:])
+
+    older, newer = network(before), network(after)
+    assert newer.known_values.tolist() == after.tolist()
+    known = older.table_rows(fingerprints(("x", ""), ("y", ""))).numpy()
+    assert sorted({*known.ravel()}) == [1, 2, 3]  # null and the empty string are a value
+    assert newer.table_rows(fingerprints(("x", ""), ("y", ""))).numpy().tolist() == known.tolist()
+    assert older.table_rows(fingerprints(("new", "x"))).numpy().tolist() == [[UNSEEN, UNSEEN]]  # b's x is not a's
+    assert newer.table_rows(fingerprints(("new", "x"))).numpy().min() > 3
+    assert newer.embeddings.numpy()[: 1 + 3].tolist() == older.embeddings.numpy().tolist()
+    assert not older.embeddings.numpy()[UNSEEN].any()
 
 
 def test_numbers_become_distribution_logarithm_and_missing_flag() -> None:
-    network = network_of(build_model(FeatureSpec((Feature("n", "numeric"),)), (4,), 2, seed=0))
+    network = network_of(build_model(FeatureSpec((Feature("n", "numeric"),)), (4,), 2, seed=0, values=NO_VALUES))
     network.adapt(np.arange(1, QUANTILES + 1, dtype=np.float32)[:, None])
     values = np.array([[1], [QUANTILES / 2], [QUANTILES], [np.nan], [np.inf], [-np.inf], [10 * QUANTILES]], np.float32)
     distribution, logarithm, missing = network.normalised(values).numpy().T
@@ -64,13 +105,17 @@ def test_missing_unseen_and_infinite_inputs_have_a_score(trained: TrainedModel, 
     assert scored(recency=float("inf")) == scored(recency=1e30)
     assert scored(genre=None) == scored(genre="")
     assert 0 < scored(genre="never seen") < 1
+    network = network_of(trained.model)
+    assert not network.wide.numpy()[UNSEEN]  # it teaches nothing
+    assert not network.embeddings.numpy()[UNSEEN].any()
+    assert scored(genre="never seen", age="a1") != scored(genre="g1", age="a1")
 
 
 def test_a_cross_learns_what_its_parts_cannot() -> None:
     random = np.random.default_rng(0)
     a, b = random.integers(2, size=(2, 4_000))
     table = pa.table({"a": a.astype(str), "b": b.astype(str), "label": a ^ b})
-    parts = (Feature("a", "categorical", 10), Feature("b", "categorical", 10))
+    parts = (Feature("a", "categorical"), Feature("b", "categorical"))
     params = TrainingParams(epochs=3, batch_size=500, hidden=())  # a linear deep part cannot learn XOR either
     without = train(table, table, FeatureSpec(parts), params)
     crossed = train(table, table, FeatureSpec((*parts, Feature("x", "cross", 1_000, ("a", "b")))), params)
@@ -91,13 +136,15 @@ def test_l1_keeps_wide_weights_at_zero_unless_many_examples_pull(make_examples: 
 
 def test_saved_model_alone_scores_raw_columns(trained: TrainedModel, make_examples: Examples, tmp_path: Path) -> None:
     table = make_examples(500, 4)
+    genres = ["never seen", None, *table["genre"].to_pylist()[2:]]
+    table = table.set_column(table.column_names.index("genre"), "genre", pa.array(genres))
     trained.model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     fast = score(trained.model, trained.spec, table)
     raw = {
         "recency": table["recency"].to_numpy(),
         "noise": table["noise"].to_numpy(),
-        "genre": tf.constant(table["genre"].to_pylist()),
+        "genre": tf.constant([genre or "" for genre in genres]),
         "age": tf.constant(table["age"].to_pylist()),
     }
     assert np.array_equal(score(loaded, trained.spec, table), fast)
