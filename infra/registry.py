@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version as installed
@@ -260,11 +260,18 @@ class Registry:
     def challenger(self) -> ModelVersion | None:
         return self._by_alias(CHALLENGER)
 
+    def version(self, number: int) -> ModelVersion | None:
+        """The version of this number; None where it was deleted."""
+        return self._found(lambda: self._client.get_model_version(self.name, str(number)))
+
     def _by_alias(self, alias: str) -> ModelVersion | None:
+        return self._found(lambda: self._client.get_model_version_by_alias(self.name, alias))
+
+    def _found(self, find: Callable[[], MlflowVersion]) -> ModelVersion | None:
         try:
-            return _own(self._client.get_model_version_by_alias(self.name, alias))
+            return _own(find())
         except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no model yet, no alias yet
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no model, version or alias
                 return None
             raise
 

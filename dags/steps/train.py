@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,21 +13,26 @@ import yaml
 
 from dags.steps.history import too_short_history
 from dags.steps.night import Night
-from infra.registry import LoggedData, Registry
+from infra.registry import LoggedData, ModelVersion, Registry
 from infra.settings import PROJECT_ROOT
 from infra.warehouse import DBT_PROJECT, query
 from ml.ranking.features import FeatureSpec
-from ml.ranking.training import TrainingParams
+from ml.ranking.training import TrainedModel, TrainingParams
 from ml.ranking.training import train as train_model
 
 SAMPLE_ROWS = 200
+PARENT, LEARNED_UNTIL = "parent", "learned_until"  # tags of a version
 
 
 def train(night: Night) -> None:
     """Train on every labelled snapshot but the newest, which is held out, and register the version as challenger.
 
     Where the same data, code and parameters have been trained before, that version is the challenger again: between
-    two snapshots there is nothing new to learn.
+    two snapshots there is nothing new to learn. With `CROSSREC_WARM_START` training begins with the weights of `parent_of`
+    and passes once over the snapshots that this one has not learned from: to teach old weeks again made models worse.
+
+    Raises:
+        RegistryError: the version to start from cannot be loaded.
     """
     if too_short_history(night):
         night.say("nothing is trained: there is not enough history yet")
@@ -34,11 +40,16 @@ def train(night: Night) -> None:
     registry = Registry(night.settings)
     spec, params = feature_spec(), params_of(night)
     examples = examples_of(night)
+    learned_until = str(pc.max(split(examples)[0]["as_of"]))
+    parent = parent_of(registry, learned_until) if night.settings.warm_start else None
+    if parent:
+        taught = date.fromisoformat(parent.tags[LEARNED_UNTIL])
+        examples, params = examples.filter(pc.greater(examples["as_of"], taught)), replace(params, epochs=1)
     training, holdout = split(examples)
     digest = digest_of(examples)
-    fingerprint = hashlib.sha256(
-        "|".join([digest, spec.to_json(), json.dumps(asdict(params), sort_keys=True), code_of("ranking")]).encode()
-    ).hexdigest()
+    parts = [digest, spec.to_json(), json.dumps(asdict(params), sort_keys=True), code_of("ranking")]
+    parts += [parent.tags["fingerprint"]] if parent else []
+    fingerprint = hashlib.sha256("|".join(parts).encode()).hexdigest()
     version = registry.find_by_fingerprint(fingerprint)
     if version is not None:
         registry.nominate(version)
@@ -50,6 +61,7 @@ def train(night: Night) -> None:
             spec,
             params,
             on_epoch=lambda epoch: night.say(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}"),
+            parent=registry.load(parent)[0] if parent else None,
         )
         version = registry.log_training(
             trained.model,
@@ -66,11 +78,37 @@ def train(night: Night) -> None:
                 "run_id": night.run_id,
                 "code_commit": _commit(),
                 "identity_snapshot": f"identity/as_of={night.as_of}",
+                PARENT: str(parent.version) if parent else "none",
+                LEARNED_UNTIL: learned_until,
                 "snapshots": ", ".join(sorted({str(day) for day in pc.unique(examples["as_of"]).to_pylist()})),
             },
         )
-        night.say(f"version {version.version} learned from {training.num_rows:,} examples")
+        night.say(f"version {version.version} learned from {training.num_rows:,} examples, {_began(parent, trained)}")
     night.record("train", {"version": version.version, "run_id": version.run_id, "examples": training.num_rows})
+
+
+def parent_of(registry: Registry, learned_until: str) -> ModelVersion | None:
+    """The champion, or the nearest of its ancestors that learned from no week as new as `learned_until`.
+
+    So a night that runs again starts from where it started, though its own version is champion by now, and no version
+    knows the week that it is judged by from a parent that learned from it.
+    """
+    version = registry.champion()
+    while version is not None and version.tags.get(LEARNED_UNTIL, learned_until) >= learned_until:
+        parent = version.tags.get(PARENT, "none")
+        version = registry.version(int(parent)) if parent != "none" else None
+    return version
+
+
+def _began(parent: ModelVersion | None, trained: TrainedModel) -> str:
+    """With which weights a training began, in words."""
+    taken = trained.taken_over
+    if parent is None or taken is None:
+        return "with weights drawn at random"
+    kept = f"{taken.values:,} values, {len(taken.features)} features in the dense layers, {len(taken.crosses)} crosses"
+    return f"with the weights of version {parent.version} for {kept}; new are {taken.new_values:,} values" + (
+        f" and {', '.join(taken.new_features)}" if taken.new_features else ""
+    )
 
 
 def examples_of(night: Night) -> pa.Table:

@@ -13,7 +13,15 @@ import tensorflow as tf
 
 from ml.evaluation.metrics import auc, log_loss
 from ml.ranking.features import FeatureSpec
-from ml.ranking.wide_deep import WideDeep, build_model, fingerprint, network_of, value_fingerprints, with_new_values
+from ml.ranking.warm_start import TakenOver, take_over
+from ml.ranking.wide_deep import (
+    WideDeep,
+    build_model,
+    fingerprint,
+    network_of,
+    value_fingerprints,
+    with_new_values,
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +66,7 @@ class TrainedModel:
     model: keras.Model
     spec: FeatureSpec
     history: tuple[Epoch, ...]
+    taken_over: TakenOver | None = None
 
 
 @dataclass(frozen=True)
@@ -152,16 +161,17 @@ class _Optimisers:
 
     def __init__(self, network: WideDeep, params: TrainingParams) -> None:
         self.network, self.params = network, params
-        self.dense = [variable.value for layer in network.dense for variable in layer.trainable_variables]
-        self.wide, self.embeddings = network.wide.value, network.embeddings.value
-        self.linear = tf.Variable(tf.zeros_like(self.wide))
-        self.accumulators = {
-            variable.ref(): tf.Variable(tf.fill(variable.shape, start))
-            for variable, start in [(self.wide, 1.0), *[(v, 1e-6) for v in [self.embeddings, *self.dense]]]
+        self.wide, self.embeddings, *self.dense = (variable.value for variable in network.learned)
+        self.squares = {
+            variable.value.ref(): squares.value
+            for variable, squares in zip(network.learned, network.squares, strict=True)
         }
+        # FTRL makes a weight of this sum alone, so it begins as the one of which it would make the weight that is there
+        scale = tf.sqrt(self.squares[self.wide.ref()]) / params.wide_learning_rate
+        self.linear = tf.Variable(-self.wide * scale - tf.sign(self.wide) * params.wide_l1)
 
     def _slot(self, variable: tf.Variable) -> tf.Tensor:
-        return self.accumulators[variable.ref()].handle
+        return self.squares[variable.ref()].handle
 
     def apply_wide(self, gradient: tf.Tensor, ids: tf.Tensor) -> None:
         tf.raw_ops.ResourceSparseApplyFtrl(
@@ -263,12 +273,14 @@ def train(
     spec: FeatureSpec,
     params: TrainingParams,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    parent: keras.Model | None = None,
 ) -> TrainedModel:
     """Trains Wide & Deep jointly, for the order within each list and for probabilities.
 
     `examples` and `holdout` have the columns of `spec`, `label` (0/1) and optionally `label_weight` (>= 0). A listwise
     loss needs LIST_KEYS too, and the rows of a list together. The holdout is only reported by epoch; it never chooses
-    anything. The same tables, params and number of TensorFlow threads give the same weights, bit by bit.
+    anything. With a `parent`, an earlier model, training begins with its weights (`warm_start.take_over`). The same tables,
+    params, parent and number of TensorFlow threads give the same weights, bit by bit.
     Raises ValueError where there is nothing to learn from or a column is missing or unreadable.
     """
     labels, weights = _labels(examples, "training examples")
@@ -276,12 +288,15 @@ def train(
     for name, column in zip(spec.numeric, encoded.numbers.T, strict=True):
         if not np.isfinite(column).any():
             log.warning("feature '%s' has no finite value in the training examples: it teaches nothing", name)
-    values = with_new_values(np.empty(0, np.int64), value_fingerprints(spec, encoded.fingerprints).numpy())
+    ancestor = network_of(parent) if parent is not None else None
+    known = ancestor.known_values if ancestor is not None else np.empty(0, np.int64)
+    values = with_new_values(known, value_fingerprints(spec, encoded.fingerprints).numpy())
     model = build_model(spec, params.hidden, params.embedding_dim, params.seed, values)
     network = network_of(model)
     network.adapt(encoded.numbers)
     rate = float(np.average(labels, weights=weights))
     network.dense[-1].bias.assign([np.log(rate / (1 - rate))])
+    taken_over = take_over(network, ancestor) if ancestor is not None else None
 
     ids = network.table_rows(encoded.fingerprints)
     columns = [tf.constant(column, tf.float32) for column in (encoded.numbers, labels, weights)]
@@ -300,7 +315,7 @@ def train(
             epoch = Epoch(number, loss, log_loss(held_labels, scores), auc(held_labels, scores))
         history.append(epoch)
         on_epoch(epoch)
-    return TrainedModel(model, spec, tuple(history))
+    return TrainedModel(model, spec, tuple(history), taken_over)
 
 
 def not_finite(candidates: pa.Table, spec: FeatureSpec) -> dict[str, int]:

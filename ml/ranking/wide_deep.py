@@ -26,6 +26,7 @@ from ml.ranking.features import Feature, FeatureSpec
 Fingerprints = npt.NDArray[np.int64]
 
 QUANTILES = 128
+WIDE_SQUARES, DEEP_SQUARES = 1.0, 1e-6  # what sums of squared gradients begin with
 UNSEEN = 0  # the row of every value that is not known
 LAYER = "crossrec.wide_deep"  # the dot keeps it apart from every column name
 _HASH_RANGE = 2**63 - 1
@@ -75,6 +76,9 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         embedding_dim: width of each categorical value's embedding.
         seed: of every initial weight. The initial embeddings of the first rows do not depend on how many there are.
         values: how many values of categorical features are known.
+
+    Beside each of its weights (`learned`) it keeps the sum of the squared gradients that taught it (`squares`): by them
+    training goes on where it ended (`ml.ranking.warm_start`).
     """
 
     def __init__(
@@ -128,7 +132,21 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         for layer in self.dense:
             layer.build((None, width))
             width = layer.units
+        self.squares = [
+            self.add_weight(
+                name=f"squares_{position}",
+                shape=weight.shape,
+                initializer=keras.initializers.Constant(WIDE_SQUARES if weight is self.wide else DEEP_SQUARES),
+                trainable=False,
+            )
+            for position, weight in enumerate(self.learned)
+        ]
         super().build(input_shape)
+
+    @property
+    def learned(self) -> list[keras.Variable]:
+        """Every weight that training changes: wide, embeddings, and kernel and bias of each dense layer."""
+        return [self.wide, self.embeddings, *(weight for layer in self.dense for weight in layer.weights)]
 
     def adapt(self, numbers: npt.NDArray[np.float32]) -> None:
         """Learns each number's distribution from (rows, numeric features); NaN is missing, infinity is left out."""
@@ -160,6 +178,18 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         """The rows of a cross in the wide table."""
         start = int(self._offsets[self.spec.crosses.index(cross)])
         return slice(start, start + cross.buckets)
+
+    def inputs_of_features(self) -> dict[str, list[int]]:
+        """Which inputs of the first dense layer read which feature; see `logits` and `normalised`."""
+        width, numbers = self.embedding_dim, len(self.spec.numeric)
+        embedded = len(self.spec.categorical) * width
+        return {
+            name: list(range(position * width, (position + 1) * width))
+            for position, name in enumerate(self.spec.categorical)
+        } | {
+            name: [embedded + kind * numbers + position for kind in range(3)]
+            for position, name in enumerate(self.spec.numeric)
+        }
 
     def table_rows(self, fingerprints: tf.Tensor) -> tf.Tensor:
         """Rows of the wide table, int32 (rows, categorical features and then crosses).
