@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
+from scipy.linalg import inv
 from scipy.special import expit
 
 from ml.evaluation.metrics import Floats, places
@@ -55,8 +56,8 @@ def ease(
     taken, names = _histories(takes, half_life_days, most_products)
     gram = (taken.T @ taken).toarray()
     gram[np.diag_indices_from(gram)] += l2
-    inverse = np.linalg.inv(gram)
-    return _strongest(-inverse / np.diag(inverse), names, EASE_KEPT)
+    inverse = inv(gram, overwrite_a=True, assume_a="pos") if len(names) else gram
+    return _strongest(np.divide(inverse, -np.diag(inverse), out=inverse), names, EASE_KEPT)
 
 
 def graph(takes: pa.Table, half_life_days: float = HALF_LIFE_DAYS, most_products: int = MOST_PRODUCTS) -> pa.Table:

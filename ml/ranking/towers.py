@@ -1,6 +1,6 @@
 """Two towers, one for persons and one for products, that meet in one space of vectors.
 
-The product's tower adds an embedding of the product itself to those of its content: words of its title and creator, categories,
+The product's tower adds an embedding of the product itself to those of its content: words of its title, creators, categories,
 decade and price. What nobody took has content alone. The person's tower encodes the newest products they took, by attention to what
 they are and how long ago they were taken. Both learn by softmax over the products of a batch, each corrected by how often it is drawn
 (Yi et al. 2019, DOI 10.1145/3298689.3346996).
@@ -20,7 +20,7 @@ HISTORY = 50
 HALF_LIFE_DAYS = 14.0
 EXAMPLES, BATCH_SIZE, LEARNING_RATE = 30_000, 512, 0.015
 PRODUCT_DROPOUT = 0.3  # so that content alone says something too
-TOKENS, TOKEN_ROWS = 16, 8_192
+TOKENS, TOKEN_ROWS = 64, 8_192
 AGE_STEPS = 16  # of attention: ages up to about 600 days, on a logarithmic scale
 VECTORS = pa.schema([("kind", pa.string()), ("id", pa.string()), ("vector", pa.list_(pa.float32(), DIMENSIONS + 1))])
 
@@ -35,7 +35,7 @@ def towers(takes: pa.Table, products: pa.Table, persons: pa.Array, seed: int = 0
 
     Args:
         takes: ``person_id``, ``product_id`` (string, each pair once), ``age_days`` (float, at least 0).
-        products: ``product_id`` (string, once each), ``title``, ``creator`` (string), ``categories`` (string, joined by ``|``),
+        products: ``product_id`` (string, once each), ``title`` (string), ``creators``, ``categories`` (string, joined by ``|``),
             ``release_year`` (integer), ``price`` (float); any but the first may be null.
         persons: whose vectors are wanted (string, once each).
         seed: of the weights at the start and of the examples drawn.
@@ -82,38 +82,34 @@ def towers(takes: pa.Table, products: pa.Table, persons: pa.Array, seed: int = 0
     )
 
 
-def _tokens(products: pa.Table) -> _Ints:
+def _tokens(products: pa.Table) -> tf.RaggedTensor:
     """Rows of the content's embeddings (products, TOKENS), hashed words of what is known of a product; 0 stands for none."""
 
-    def words(values: pa.ChunkedArray) -> tf.RaggedTensor:
-        text = tf.strings.lower(tf.constant(values.fill_null("").to_numpy().astype(str)), "utf-8")
-        return tf.strings.split(tf.strings.regex_replace(text, r"[^\pL\pN]+", " "))
+    def texts(name: str) -> tf.Tensor:
+        return tf.constant(products[name].fill_null("").to_numpy().astype(str))
 
-    def named(field: str, values: tf.RaggedTensor) -> tf.RaggedTensor:
-        return tf.ragged.map_flat_values(lambda flat: tf.strings.join([field, flat], "="), values)
+    def several(name: str) -> tf.RaggedTensor:
+        split = tf.strings.split(texts(name), "|")
+        return tf.ragged.boolean_mask(split, split != "")
 
-    def number(values: pa.ChunkedArray) -> tf.RaggedTensor:
-        return words(pc.cast(pc.floor(values), pa.int64()).cast(pa.string()))
+    def floored(values: pa.ChunkedArray) -> tf.RaggedTensor:
+        whole = pc.floor(values).cast(pa.int64()).cast(pa.string()).fill_null("")
+        return tf.strings.split(tf.constant(whole.to_numpy().astype(str)))
 
-    categories = tf.strings.split(tf.constant(products["categories"].fill_null("").to_numpy().astype(str)), "|")
-    categories = tf.ragged.boolean_mask(categories, categories != "")
-    price = pc.log2(pc.max_element_wise(products["price"].cast(pa.float64()), 1.0, skip_nulls=False))
-    text = tf.concat(
-        [
-            named(
-                "category",
-                tf.strings.split(tf.constant(products["categories"].fill_null("").to_numpy().astype(str)), "|"),
-            ),
-            named("decade", number(pc.divide(products["release_year"].cast(pa.float64()), 10.0))),
-            named("price", number(price)),
-            named("creator", words(products["creator"])),
-            named("title", words(products["title"])),
-        ],
-        axis=1,
-    )[:, :TOKENS]
-    hashed = tf.ragged.map_flat_values(lambda flat: 1 + tf.strings.to_hash_bucket_fast(flat, TOKEN_ROWS - 1), text)
-    padded: _Ints = hashed.to_tensor(shape=(None, TOKENS)).numpy().astype(np.int32)
-    return padded
+    title = tf.strings.regex_replace(tf.strings.lower(texts("title"), "utf-8"), r"[^\pL\pN]+", " ")
+    words = {
+        "category": several("categories"),
+        "decade": floored(pc.divide(products["release_year"].cast(pa.float64()), 10.0)),
+        "price": floored(pc.log2(pc.max_element_wise(products["price"].cast(pa.float64()), 1.0, skip_nulls=False))),
+        "creator": several("creators"),
+        "title": tf.strings.split(title),
+    }
+    named = [
+        tf.ragged.map_flat_values(lambda word, field=field: tf.strings.join([field, word], "="), ragged)
+        for field, ragged in words.items()
+    ]
+    text = tf.concat(named, axis=1)[:, :TOKENS]
+    return tf.ragged.map_flat_values(lambda word: tf.strings.to_hash_bucket_fast(word, TOKEN_ROWS), text)
 
 
 class _Timelines:
@@ -155,11 +151,11 @@ class _Timelines:
 class _Towers:
     """Both towers' weights. Products are counted from 1; 0 is none, where a history is short."""
 
-    def __init__(self, tokens: _Ints, popularity: npt.NDArray[np.float32], seed: int) -> None:
+    def __init__(self, tokens: tf.RaggedTensor, popularity: npt.NDArray[np.float32], seed: int) -> None:
         self.seed = seed
-        self.tokens = tf.constant(np.vstack([np.zeros((1, TOKENS), np.int32), tokens]))
+        self.tokens = tf.concat([tf.ragged.constant([[0]], tokens.dtype), tokens], axis=0)
         self.popularity = tf.constant(np.r_[np.float32(0), popularity])
-        products = len(self.tokens)
+        products = len(popularity) + 1
 
         def table(position: int, *shape: int) -> tf.Variable:
             return tf.Variable(keras.initializers.RandomNormal(stddev=0.1, seed=seed + position)(shape))
@@ -190,7 +186,7 @@ class _Towers:
 
     def of_products(self) -> npt.NDArray[np.float32]:
         """Vectors and, last, biases (products, DIMENSIONS + 1)."""
-        rows = np.arange(1, len(self.tokens), dtype=np.int32)
+        rows = np.arange(1, self.products.shape[0], dtype=np.int32)
         vectors = [self._products(rows[start : start + 65_536]) for start in range(0, len(rows), 65_536)]
         found: npt.NDArray[np.float32] = np.c_[np.concatenate(vectors), self._biases(rows)]
         return found
@@ -217,10 +213,7 @@ class _Towers:
         return tf.reduce_mean(losses)
 
     def _products(self, rows: tf.Tensor, of_the_product: float | tf.Tensor = 1.0) -> tf.Tensor:
-        tokens = tf.gather(self.tokens, rows)
-        present = tf.cast(tokens > 0, tf.float32)[..., None]
-        content = tf.reduce_sum(tf.gather(self.content, tokens) * present, axis=1)
-        content /= tf.sqrt(tf.maximum(tf.reduce_sum(present, axis=1), 1.0))
+        content = tf.nn.embedding_lookup_sparse(self.content, tf.gather(self.tokens, rows), None, combiner="sqrtn")
         return tf.gather(self.products, rows) * of_the_product + content
 
     def _persons(self, taken: tf.Tensor, is_there: tf.Tensor, ages: tf.Tensor) -> tf.Tensor:

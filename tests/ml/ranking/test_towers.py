@@ -19,7 +19,7 @@ def catalogue() -> pa.Table:
         for category in CATEGORIES
         for n in range(11)
     ]
-    columns = ("product_id", "title", "creator", "categories")
+    columns = ("product_id", "title", "creators", "categories")
     schema = pa.schema(
         [*((name, pa.string()) for name in columns), ("release_year", pa.int32()), ("price", pa.float64())]
     )
