@@ -98,7 +98,8 @@
             ("item_id is null or item_id = ''", 'no item id'),
             ("title is null or trim(title) = ''", 'no title'),
             ("created_at is null", 'no or unreadable time'),
-        ]) }}
+        ],
+        optional={'description': 'varchar'}) }}
 {%- endmacro %}
 
 {% macro classify_events(rows) -%}

@@ -1,9 +1,9 @@
 """Two towers, one for persons and one for products, that meet in one space of vectors.
 
-The product's tower adds an embedding of the product itself to those of its content: words of its title, creators, categories,
-decade and price. What nobody took has content alone. The person's tower encodes the newest products they took, by attention to what
-they are and how long ago they were taken. Both learn by softmax over the products of a batch, each corrected by how often it is drawn
-(Yi et al. 2019, DOI 10.1145/3298689.3346996).
+The product's tower adds an embedding of the product itself to those of its content: categories, decade, price, creators, and words of
+its title and description. What nobody took has content alone. The person's tower encodes the newest products they took, by attention to
+what they are and how long ago they were taken. Both learn by softmax over the products of a batch, each corrected by how often it is
+drawn (Yi et al. 2019, DOI 10.1145/3298689.3346996).
 """
 
 import keras
@@ -35,8 +35,8 @@ def towers(takes: pa.Table, products: pa.Table, persons: pa.Array, seed: int = 0
 
     Args:
         takes: ``person_id``, ``product_id`` (string, each pair once), ``age_days`` (float, at least 0).
-        products: ``product_id`` (string, once each), ``title`` (string), ``creators``, ``categories`` (string, joined by ``|``),
-            ``release_year`` (integer), ``price`` (float); any but the first may be null.
+        products: ``product_id`` (string, once each), ``title``, ``description`` (string), ``creators``, ``categories`` (string,
+            joined by ``|``), ``release_year`` (integer), ``price`` (float); any but the first may be null.
         persons: whose vectors are wanted (string, once each).
         seed: of the weights at the start and of the examples drawn.
 
@@ -83,7 +83,7 @@ def towers(takes: pa.Table, products: pa.Table, persons: pa.Array, seed: int = 0
 
 
 def _tokens(products: pa.Table) -> tf.RaggedTensor:
-    """Rows of the content's embeddings (products, TOKENS), hashed words of what is known of a product; 0 stands for none."""
+    """Rows of the content's embeddings by product, at most TOKENS each: hashed words of what is known of it."""
 
     def texts(name: str) -> tf.Tensor:
         return tf.constant(products[name].fill_null("").to_numpy().astype(str))
@@ -96,20 +96,20 @@ def _tokens(products: pa.Table) -> tf.RaggedTensor:
         whole = pc.floor(values).cast(pa.int64()).cast(pa.string()).fill_null("")
         return tf.strings.split(tf.constant(whole.to_numpy().astype(str)))
 
-    title = tf.strings.regex_replace(tf.strings.lower(texts("title"), "utf-8"), r"[^\pL\pN]+", " ")
+    text = tf.strings.lower(tf.strings.join([texts("title"), texts("description")], " "), "utf-8")
     words = {
         "category": several("categories"),
         "decade": floored(pc.divide(products["release_year"].cast(pa.float64()), 10.0)),
         "price": floored(pc.log2(pc.max_element_wise(products["price"].cast(pa.float64()), 1.0, skip_nulls=False))),
         "creator": several("creators"),
-        "title": tf.strings.split(title),
+        "word": tf.strings.split(tf.strings.regex_replace(text, r"[^\pL\pN]+", " ")),
     }
     named = [
         tf.ragged.map_flat_values(lambda word, field=field: tf.strings.join([field, word], "="), ragged)
         for field, ragged in words.items()
     ]
-    text = tf.concat(named, axis=1)[:, :TOKENS]
-    return tf.ragged.map_flat_values(lambda word: tf.strings.to_hash_bucket_fast(word, TOKEN_ROWS), text)
+    first = tf.concat(named, axis=1)[:, :TOKENS]
+    return tf.ragged.map_flat_values(lambda word: tf.strings.to_hash_bucket_fast(word, TOKEN_ROWS), first)
 
 
 class _Timelines:

@@ -47,6 +47,7 @@ final as (
         newest.item_id,
         ---- what it is
         newest.title,
+        newest.description,
         newest.release_year,
         newest.creator,
         {{ creators('newest.creator') }} as creators,

@@ -14,6 +14,7 @@ final as (
         items.item_id,
         ---- what it is
         items.title,
+        items.description,
         items.release_year,
         items.categories,
         items.category,

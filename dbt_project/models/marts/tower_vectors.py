@@ -3,7 +3,7 @@
 from infra.dbt_night import by_cut
 from ml.ranking.towers import towers
 
-CONTENT = "title, creators, categories, release_year, price"
+CONTENT = "title, description, creators, categories, release_year, price"
 
 
 def model(dbt, session):
