@@ -1,6 +1,7 @@
 """Step 8: challenger, champion and simple methods on the same held-out snapshot, and the promotion gate."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -21,8 +22,10 @@ from ml.evaluation.comparison import ALL, SCHEMA, Contender, compare
 from ml.evaluation.factorisation import METHODS as FACTORISATIONS
 from ml.evaluation.promotion import METRIC, decide
 from ml.ranking.features import FeatureSpec
+from ml.ranking.objectives import TAKE
 from ml.ranking.rerank import rerank
 from ml.ranking.training import score
+from ml.ranking.wide_deep import network_of
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 POPULARITY = "popularity"
@@ -30,7 +33,14 @@ POPULARITY = "popularity"
 SIMPLE_METHODS = {"ease": "ease_14d", "item_neighbours": "neighbour_score"}
 BASELINES = [POPULARITY, *SIMPLE_METHODS, *FACTORISATIONS]
 DIVERSITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
-NOTHING: dict[str, Any] = {"comparison": [], "popularity_window": None, "diversity": [], "off_policy": None}
+OBJECTIVE_METRICS = ("ndcg_at_10", "recall_at_20")
+NOTHING: dict[str, Any] = {
+    "comparison": [],
+    "popularity_window": None,
+    "objectives": [],
+    "diversity": [],
+    "off_policy": None,
+}
 
 
 def evaluate(night: Night) -> None:
@@ -85,6 +95,7 @@ def evaluate(night: Night) -> None:
         {
             "comparison": comparison.to_pylist(),
             "popularity_window": found.popularity,
+            "objectives": found.objectives,
             "diversity": found.diversity,
             "off_policy": found.off_policy,
             "reasons": reasons,
@@ -119,6 +130,7 @@ class HeldOut:
     baselines: pa.Table  # contender, and the columns of its lists
     takes: pa.Table  # person_id, product_id, age_days: what everybody had taken before
     consumed: pa.Table  # person_id, platform, product_id: what no list may show
+    objectives: pa.Table  # objective, person_id, platform, product_id: what then counted for those beside take
     choices: pa.Table | None  # what was drawn at random in the lists of that night, see `logged_choices`
 
     def lists(self, baseline: str) -> pa.Table:
@@ -142,7 +154,7 @@ class HeldOut:
 def held_out_of(night: Night) -> HeldOut:
     [as_of] = query(night.settings, "select as_of from marts.snapshots where role = 'evaluation'")["as_of"].to_pylist()
     cut = f"as_of = date '{as_of}'"  # by value: views of all cuts build no other one then
-    examples, relevant, labels, catalogue, baselines, takes, consumed = (
+    examples, relevant, labels, catalogue, baselines, takes, consumed, objectives = (
         query(night.settings, sql)
         for sql in (
             f"select * from marts.training_examples where {cut} order by person_id, platform, item_id",
@@ -154,10 +166,13 @@ def held_out_of(night: Night) -> HeldOut:
             f" where {cut} order by all",
             f"select person_id, product_id, age_days from marts.person_takes where {cut} order by person_id, product_id",
             "select person_id, platform, product_id from marts.evaluation_consumed order by all",
+            "select objective, person_id, platform, product_id from marts.objective_labels"
+            " semi join marts.evaluation_relevant using (person_id, platform)"
+            f" anti join marts.evaluation_consumed using (person_id, platform, product_id) where {cut} order by all",
         )
     )
     choices = logged_choices(Night(as_of, settings=night.settings))
-    return HeldOut(as_of, examples, relevant, labels, catalogue, baselines, takes, consumed, choices)
+    return HeldOut(as_of, examples, relevant, labels, catalogue, baselines, takes, consumed, objectives, choices)
 
 
 def fingerprint_of(versions: dict[str, ModelVersion], held_out: HeldOut, settings: Settings) -> str:
@@ -174,6 +189,7 @@ class _Compared:
     as_of: date
     popularity: str
     comparison: pa.Table
+    objectives: list[dict[str, Any]]
     diversity: list[dict[str, Any]]
     off_policy: dict[str, Any] | None
 
@@ -188,6 +204,7 @@ def compared_before(night: Night, fingerprint: str) -> _Compared | None:
         date.fromisoformat(recorded["compared_in"]),
         recorded["popularity_window"],
         pa.Table.from_pylist(recorded["comparison"], SCHEMA),
+        recorded["objectives"],
         recorded["diversity"],
         recorded["off_policy"],
     )
@@ -216,6 +233,7 @@ def _compare(night: Night, registry: Registry, versions: dict[str, ModelVersion]
         night.as_of,
         popularity,
         compare(contenders, held_out.relevant, held_out.sizes, seed=night.settings.seed),
+        by_objective(contenders, held_out, night.settings.seed),
         price_of_diversity(ranked[0].scored, held_out, night.settings),
         _value_of_choices(held_out.choices, models),
     )
@@ -231,6 +249,39 @@ def _value_of_choices(choices: pa.Table | None, models: dict[str, tuple[Any, Fea
         if {*features.columns} <= {*choices.column_names}
     }
     return value_of_choices(choices, predicted) if predicted else None
+
+
+def by_objective(contenders: Sequence[Contender], held_out: HeldOut, seed: int) -> list[dict[str, Any]]:
+    """What the same lists are worth where only what counts for one objective is found: what was purchased, or watched.
+
+    For each objective beside take of which anything happened, over the lists of those to whom it did. Rows are those of
+    `compare`, with `objective`.
+    """
+    keys = ["person_id", "platform"]
+    items = held_out.catalogue.select(["platform", "item_id", "product_id"])
+    rows: list[dict[str, Any]] = []
+    for objective in pc.unique(held_out.objectives["objective"]).to_pylist():
+        found = held_out.objectives.filter(pc.equal(held_out.objectives["objective"], objective))
+        counted = found.group_by(keys, use_threads=False).aggregate([([], "count_all")])
+        found = found.join(items, ["platform", "product_id"], join_type="inner").select([*keys, "item_id"])
+        labels = found.append_column("label", pa.repeat(1, found.num_rows))
+        judged = [
+            Contender(each.name, _relabelled(each.scored.select([*keys, "item_id", "score"]), labels, "item_id"))
+            for each in contenders
+        ]
+        compared = compare(judged, counted.rename_columns([*keys, "relevant"]), held_out.sizes, seed=seed).to_pylist()
+        rows += [
+            {"objective": objective, **row}
+            for row in compared
+            if row["platform"] == ALL and row["metric"] in OBJECTIVE_METRICS
+        ]
+    return rows
+
+
+def _relabelled(scored: pa.Table, labels: pa.Table, key: str) -> pa.Table:
+    """With the label 1 where `labels` has person, platform and `key`, else 0."""
+    joined = scored.join(labels, ["person_id", "platform", key])
+    return joined.set_column(joined.column_names.index("label"), "label", pc.fill_null(joined["label"], 0))
 
 
 def price_of_diversity(scored: pa.Table, held_out: HeldOut, settings: Settings) -> list[dict[str, Any]]:
@@ -278,6 +329,9 @@ def _scored(name: str, held_out: HeldOut, model: Any, features: FeatureSpec) -> 
     scores = pa.array(score(model, features, held_out.examples))
     columns = ["person_id", "platform", "item_id", "label"]
     scored = held_out.examples.select(columns).append_column("score", scores)
+    if len(network_of(model).objectives) > 1:
+        of_take = pa.array(score(model, features, held_out.examples, TAKE))
+        scored = scored.append_column("probability", of_take)
     return Contender(name, held_out.described(scored), probabilities=True)
 
 
@@ -291,9 +345,7 @@ def factorised(method: str, held_out: HeldOut, seed: int) -> Contender:
     """One of `FACTORISATIONS`, learned from what everybody had taken: its lists, and how it scores our candidates."""
     factors = FACTORISATIONS[method](held_out.takes, seed)
     lists = factors.lists(held_out.relevant, held_out.available, held_out.consumed)
-    lists = lists.join(held_out.labels, ["person_id", "platform", "product_id"]).drop_columns(["product_id"])
-    label = pc.fill_null(lists["label"], 0)
-    lists = lists.set_column(lists.column_names.index("label"), "label", label)
+    lists = _relabelled(lists, held_out.labels, "product_id").drop_columns(["product_id"])
     rows = held_out.examples.select(["person_id", "platform", "item_id", "label"])
     auc_rows = rows.append_column("score", pa.array(factors.scores(held_out.examples)))
     return Contender(method, held_out.described(lists), auc_rows=auc_rows)

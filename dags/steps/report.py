@@ -54,6 +54,7 @@ def _summary(night: Night) -> NightSummary:
             "gates": _gates(night),
             "metrics": evaluation["comparison"],
             "transfers": _transfers(night),
+            "objectives": evaluation.get("objectives", []),
             "diversity": evaluation.get("diversity", []),
             "off_policy": evaluation.get("off_policy"),
             "history": _history(night),

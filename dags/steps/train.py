@@ -17,6 +17,7 @@ from infra.registry import LoggedData, ModelVersion, Registry
 from infra.settings import PROJECT_ROOT
 from infra.warehouse import DBT_PROJECT, query
 from ml.ranking.features import FeatureSpec
+from ml.ranking.objectives import TAKE, Objective
 from ml.ranking.training import TrainedModel, TrainingParams
 from ml.ranking.training import train as train_model
 
@@ -46,6 +47,7 @@ def train(night: Night) -> None:
         taught = date.fromisoformat(parent.tags[LEARNED_UNTIL])
         examples, params = examples.filter(pc.greater(examples["as_of"], taught)), replace(params, epochs=1)
     training, holdout = split(examples)
+    params = replace(params, objectives=objectives_of(night, training))
     digest = digest_of(examples)
     parts = [digest, spec.to_json(), json.dumps(asdict(params), sort_keys=True), code_of("ranking")]
     parts += [parent.tags["fingerprint"]] if parent else []
@@ -78,6 +80,7 @@ def train(night: Night) -> None:
                 "run_id": night.run_id,
                 "code_commit": _commit(),
                 "identity_snapshot": f"identity/as_of={night.as_of}",
+                "objectives": ", ".join(f"{name} {weight:g}" for name, weight in params.objectives.items()),
                 PARENT: str(parent.version) if parent else "none",
                 LEARNED_UNTIL: learned_until,
                 "snapshots": ", ".join(sorted({str(day) for day in pc.unique(examples["as_of"]).to_pylist()})),
@@ -112,16 +115,57 @@ def _began(parent: ModelVersion | None, trained: TrainedModel) -> str:
 
 
 def examples_of(night: Night) -> pa.Table:
-    """The training examples of the snapshots this night uses, in a fixed order."""
+    """The training examples of the snapshots this night uses, in a fixed order, with labels for every objective that weighs."""
+    others = [Objective(name, weight) for name, weight in weighted_objectives(night).items() if name != TAKE]
+    labels = [
+        f'cast(own[$objective_{number}] is not null as integer) as "{objective.label}", '
+        f'coalesce(own[$objective_{number}], 1) as "{objective.label_weight}"'
+        for number, objective in enumerate(others)
+    ]
     return query(
         night.settings,
-        """
-        select training_examples.*
+        f"""
+        select {", ".join(["training_examples.*", *labels])}
         from marts.training_examples
+        {OWN_LABELS if others else ""}
         where as_of in (select as_of from marts.snapshots where role != 'scoring')
         order by as_of, person_id, platform, item_id
         """,
+        {f"objective_{number}": objective.name for number, objective in enumerate(others)},
     )
+
+
+OWN_LABELS = """
+left join (
+    select as_of, person_id, platform, product_id, map(list(objective), list(weight)) as own
+    from marts.objective_labels
+    group by all
+) using (as_of, person_id, platform, product_id)
+"""
+
+
+def weighted_objectives(night: Night) -> dict[str, float]:
+    """The weight of each declared objective that ranks, take first."""
+    declared = query(
+        night.settings,
+        "select objective, weight from seeds.objectives where weight > 0 order by objective != $take, objective",
+        {"take": TAKE},
+    )
+    return {row["objective"]: row["weight"] for row in declared.to_pylist()}
+
+
+def objectives_of(night: Night, training: pa.Table) -> dict[str, float]:
+    """The weight of each objective that the examples teach; one that nobody ever met is left out, and the night says so."""
+    weights = weighted_objectives(night)
+    for objective in [Objective(name, weight) for name, weight in weights.items() if name != TAKE]:
+        if not pc.sum(pc.multiply(training[objective.label], training[objective.label_weight])).as_py():
+            night.say(
+                f"warning: objective {objective.name} weighs {objective.weight:g} in objectives.csv, but no training example of any "
+                "platform is positive for it: lists are ranked without it. See whether its event types in event_types.csv are those "
+                "that platforms send"
+            )
+            del weights[objective.name]
+    return weights
 
 
 def split(examples: pa.Table) -> tuple[pa.Table, pa.Table]:

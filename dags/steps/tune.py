@@ -2,12 +2,12 @@
 
 import json
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
 from dags.steps.night import Night
-from dags.steps.train import digest_of, examples_of, feature_spec, params_of, split
+from dags.steps.train import digest_of, examples_of, feature_spec, objectives_of, params_of, split
 from infra.registry import LoggedTrial, Registry, param_importances, trial_history
 from infra.settings import Settings, TunedParams
 from infra.warehouse import query
@@ -41,6 +41,7 @@ def tune(night: Night, trials: int, minutes: float) -> Tuned:
             f"Remedy: tune on {built}, or run the night of {night.as_of} again first."
         )
     training, _ = split(examples_of(night))
+    serving = replace(params_of(night), objectives=objectives_of(night, training))
 
     def say(trial: Trial, best: Trial) -> None:
         found = "training diverged" if trial.ndcg_at_10 is None else f"NDCG@10 {trial.ndcg_at_10:.4f}"
@@ -50,7 +51,7 @@ def tune(night: Night, trials: int, minutes: float) -> Tuned:
         )
 
     try:
-        tuned = search(training, feature_spec(), params_of(night), trials, minutes * 60, say)
+        tuned = search(training, feature_spec(), serving, trials, minutes * 60, say)
     except ValueError as error:
         raise TuningError(
             f"night of {night.as_of}: {error}. Remedy: tune on a later night, with CROSSREC_TRAINING_SNAPSHOTS of 2 or more."

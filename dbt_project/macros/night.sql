@@ -26,6 +26,17 @@
     and ({{ event }}.superseded_at is null or {{ event }}.superseded_at >= {{ cut }}.as_of)
 {%- endmacro %}
 
+{#- True for what happened in the horizon after a cut, as known when the horizon closed, so that labels never change. -#}
+{% macro in_horizon(event, cut) -%}
+    {{ cut }}.as_of <= {{ event }}.occurred_at
+    and {{ event }}.occurred_at < {{ cut }}.as_of + interval {{ var('horizon_days') }} day
+    and {{ event }}.known_at < {{ cut }}.as_of + interval {{ var('horizon_days') }} day
+    and (
+        {{ event }}.superseded_at is null
+        or {{ event }}.superseded_at >= {{ cut }}.as_of + interval {{ var('horizon_days') }} day
+    )
+{%- endmacro %}
+
 {#- Weight that halves every `half_life` days between an event and the cut. -#}
 {% macro recency(event_time, cut_date, half_life) -%}
     pow(0.5, datediff('hour', {{ event_time }}, {{ cut_date }}) / (24.0 * {{ half_life }}))

@@ -154,6 +154,12 @@ class Metric(Facts):
     people: int = 0
 
 
+class ObjectiveMetric(Metric):
+    """The same where only what counts for one objective is found."""
+
+    objective: str
+
+
 class Gap(Facts):
     """Between the groups of people that one contender serves best and worst, of those that differ in one respect."""
 
@@ -319,6 +325,7 @@ class NightSummary(Facts):
     metrics: tuple[Metric, ...] = ()
     history: tuple[MetricPoint, ...] = ()
     transfers: tuple[Transfer, ...] = ()
+    objectives: tuple[ObjectiveMetric, ...] = ()
     diversity: tuple[DiversityPrice, ...] = ()
     off_policy: OffPolicy | None = None
     promotion: str = ""
@@ -369,6 +376,14 @@ class NightSummary(Facts):
             shown = row.contender in COHORT_CONTENDERS and row.metric == metric
             if shown and row.against is None and row.cohort != "all":
                 found.setdefault(row.cohort, {})[row.contender] = row
+        return found
+
+    def by_objective(self, metric: str) -> dict[str, dict[str, ObjectiveMetric]]:
+        """Each objective's own values by contender, objectives in order of appearance."""
+        found: dict[str, dict[str, ObjectiveMetric]] = {}
+        for row in self.objectives:
+            if row.contender in COHORT_CONTENDERS and row.metric == metric and row.against is None:
+                found.setdefault(row.objective, {})[row.contender] = row
         return found
 
     def gaps(self, metric: str = COHORT_METRICS[0]) -> dict[str, dict[str, Gap]]:

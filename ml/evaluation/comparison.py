@@ -38,7 +38,8 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to rank: `scored` has person_id, platform, item_id, score, label. Log loss needs `probabilities`.
+    """A way to rank: `scored` has person_id, platform, item_id, score, label. Log loss and calibration need `probabilities`:
+    the score is one, or column `probability` is.
 
     Where `scored` has no `category`, diversity is left out, and without `popularity` novelty and popularity lift. AUC is
     taken over `auc_rows`, of the same columns, where those are given: a list of the best says nothing of how a method
@@ -123,11 +124,11 @@ def _estimates(judged: _Judged, lists: Lists, scope: _Scope) -> Iterator[_Estima
     if scope.cohort != ALL:
         return
 
-    def pooled(rows: Ranked) -> tuple[Floats, Floats, Ints]:
+    def pooled(rows: Ranked, values: Floats) -> tuple[Floats, Floats, Ints]:
         held = person_of[rows.list] >= 0
-        return rows.label[held], rows.score[held], person_of[rows.list[held]]
+        return rows.label[held], values[held], person_of[rows.list[held]]
 
-    label, score, person_of_row = pooled(judged.auc_rows)
+    label, score, person_of_row = pooled(judged.auc_rows, judged.auc_rows.score)
     placed = placements(label, score)
     if not np.isnan(placed).any() and len(placed):
         # The AUC's first-order expansion over persons: mean placement of the positives plus that of the negatives,
@@ -136,9 +137,9 @@ def _estimates(judged: _Judged, lists: Lists, scope: _Scope) -> Iterator[_Estima
             (by_person(person_of_row, placed * side), by_person(person_of_row, side)) for side in (label, 1 - label)
         ]
         yield _Estimate(name, "auc", classes, offset=-float(placed[label == 1].mean()))
-    label, score, person_of_row = pooled(judged.rows)
+    label, probability, person_of_row = pooled(judged.rows, judged.rows.probability)
     if probabilities and len(label):
-        lost = by_person(person_of_row, losses(label, score)), by_person(person_of_row, np.ones(len(label)))
+        lost = by_person(person_of_row, losses(label, probability)), by_person(person_of_row, np.ones(len(label)))
         yield _Estimate(name, "log_loss", [lost])
 
 
@@ -150,7 +151,7 @@ def _without_interval(judged: _Judged, lists: Lists, scope: _Scope) -> Iterator[
         yield "coverage", judged.coverage[scope.platform]
     held = np.isin(judged.rows.list, scope.lists)
     if judged.contender.probabilities and held.any():
-        yield "calibration_error", calibration_error(judged.rows.label[held], judged.rows.score[held])
+        yield "calibration_error", calibration_error(judged.rows.label[held], judged.rows.probability[held])
 
 
 def _resamplings(persons: int, replicates: int, seed: int) -> Iterator[Floats]:

@@ -112,6 +112,7 @@ class Ranked:
     rank: Ints  # 1 is best
     label: Floats
     score: Floats
+    probability: Floats
     item: pa.Array
     category: Ints | None = None  # -1 is unknown
     popularity: Floats | None = None  # NaN is unknown
@@ -121,8 +122,8 @@ class Ranked:
 def ranked(scored: pa.Table, lists: Lists, contender: str = "contender") -> Ranked:
     """Sorts a contender's table (person_id, platform, item_id, score, label) into the judged lists.
 
-    Optional: `category`; `popularity`, an item's share of its platform's events, above 0; `is_new`, whether it was new on
-    offer, null reading as not.
+    Optional: `probability` of a positive, where the score is another; `category`; `popularity`, an item's share of its
+    platform's events, above 0; `is_new`, whether it was new on offer, null reading as not.
 
     Raises ValueError for a score that is null or not finite, a label other than 0 or 1, an item twice in a list, or
     more positives in a list, or more new ones, than `relevant` knows of.
@@ -159,8 +160,10 @@ def ranked(scored: pa.Table, lists: Lists, contender: str = "contender") -> Rank
                 f"{contender}: {wrong:,} of {len(numbers):,} popularities are no share above 0 and up to 1"
             )
         popularity = numbers[order]
-    items = scored["item_id"].take(order)
-    return Ranked(where, position_in_group(where) + 1, label, score[order], items, category, popularity, is_new)
+    items, score = scored["item_id"].take(order), score[order]
+    probability = _numbers(scored.take(order), "probability")
+    probability = score if probability is None else probability
+    return Ranked(where, position_in_group(where) + 1, label, score, probability, items, category, popularity, is_new)
 
 
 def places(names: pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> Ints:

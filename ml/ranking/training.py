@@ -1,8 +1,8 @@
-"""Training and scoring: Arrow tables in, a Keras model or an array of probabilities out."""
+"""Training and scoring: Arrow tables in, a Keras model or an array of scores out."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import keras
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ml.evaluation.metrics import auc, log_loss
 from ml.ranking.features import FeatureSpec
+from ml.ranking.objectives import TAKE, Objective, check_weights
 from ml.ranking.warm_start import TakenOver, take_over
 from ml.ranking.wide_deep import (
     WideDeep,
@@ -37,7 +38,8 @@ class TrainingParams:
     examples, together, pull it by more than that.
 
     A listwise loss learns the order within each list; LOG_LOSS_SHARE of the log loss stays beside it, so that scores are
-    probabilities still.
+    probabilities still. `objectives` weighs what lists should bring (`ml.ranking.objectives`): the loss is the sum of theirs,
+    in units of the weight of take.
     """
 
     epochs: int = 3
@@ -49,6 +51,7 @@ class TrainingParams:
     wide_l1: float = 1.0
     loss: Literal["log_loss", "listwise"] = "log_loss"
     seed: int = 0
+    objectives: Mapping[str, float] = field(default_factory=lambda: {TAKE: 1.0}, hash=False)
 
 
 @dataclass(frozen=True)
@@ -113,13 +116,31 @@ def _encode(table: pa.Table, spec: FeatureSpec, where: str) -> _Encoded:
     return _Encoded(fingerprints, numbers)
 
 
-def _labels(table: pa.Table, where: str) -> tuple[Floats, Floats]:
-    """Labels 0/1 and weights of mean one. Raises ValueError when nothing can be learned from them."""
-    if "label" not in table.column_names:
-        raise ValueError(f"{where} has no column 'label'. Received: {table.column_names}")
-    labels = _numbers(table["label"], "label", where)
+@dataclass(frozen=True)
+class _Taught:
+    """What the examples teach about one objective: labels 0/1 and weights, both (rows,)."""
+
+    objective: Objective
+    labels: Floats
+    weights: Floats
+
+
+def _taught(table: pa.Table, objective: Objective, where: str) -> _Taught:
+    """Labels and weights of mean one; an objective other than take learns from the platforms where it was ever seen alone.
+
+    Those are the platforms that `objective` knows already, and those of its positives.
+    Raises ValueError when nothing can be learned from them.
+    """
+    if objective.name != TAKE:
+        where = f"{where}, objective '{objective.name}'"
+    for column in [objective.label, *([] if objective.name == TAKE else ["platform"])]:
+        if column not in table.column_names:
+            raise ValueError(f"{where} has no column '{column}'. Received: {table.column_names}")
+    labels = _numbers(table[objective.label], objective.label, where)
     if wrong := int(np.count_nonzero((labels != 0) & (labels != 1))):
-        raise ValueError(f"{where}: label must be 0 or 1, never null ({wrong:,} of {len(labels):,} rows are not)")
+        raise ValueError(
+            f"{where}: {objective.label} must be 0 or 1, never null ({wrong:,} of {len(labels):,} rows are not)"
+        )
     positives = int(labels.sum())
     if positives == 0:
         raise ValueError(
@@ -128,17 +149,29 @@ def _labels(table: pa.Table, where: str) -> tuple[Floats, Floats]:
         )
     if positives == len(labels):
         raise ValueError(f"{where}: all {len(labels):,} rows are positive; training needs negatives as well")
-    if "label_weight" not in table.column_names:
-        return labels, np.ones_like(labels)
-    weights = _numbers(table["label_weight"], "label_weight", where)
-    if wrong := int(np.count_nonzero(~(np.isfinite(weights) & (weights >= 0)))):
-        raise ValueError(
-            f"{where}: label_weight must be a finite number of at least 0 ({wrong:,} of {len(weights):,} rows are not)"
-        )
+    weights = np.ones_like(labels)
+    if objective.label_weight in table.column_names:
+        weights = _numbers(table[objective.label_weight], objective.label_weight, where)
+        if wrong := int(np.count_nonzero(~(np.isfinite(weights) & (weights >= 0)))):
+            raise ValueError(
+                f"{where}: {objective.label_weight} must be a finite number of at least 0 "
+                f"({wrong:,} of {len(weights):,} rows are not)"
+            )
+    occurs = np.ones(len(labels), bool)
+    if objective.name != TAKE:
+        platforms = _strings(table["platform"], "platform", where)
+        code, names = platforms.indices.to_numpy(), platforms.dictionary
+        seen = np.bincount(code, labels * weights) > 0
+        met = sorted({*(objective.platforms or ()), *names.filter(pa.array(seen)).to_pylist()})
+        objective = replace(objective, platforms=tuple(met))
+        occurs = np.isin(names.to_numpy(zero_copy_only=False), met)[code]
+        weights = weights * occurs
     for label in (0, 1):
         if not weights[labels == label].any():
             raise ValueError(f"{where}: every row with label {label} weighs nothing; training needs both labels")
-    return labels, weights / weights.mean(dtype=np.float64)
+    if objective.label_weight in table.column_names:
+        weights = weights / weights[occurs].mean(dtype=np.float64)
+    return _Taught(objective, labels, weights)
 
 
 def _splits(examples: pa.Table, params: TrainingParams) -> npt.NDArray[np.int32]:
@@ -231,12 +264,22 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
     """One pass over shuffled lists as a single graph call: batches are cut inside it, so Python never waits."""
     optimisers = _Optimisers(network, params)
     categorical = len(network.spec.categorical)
+    [of_take] = [objective.weight for objective in network.objectives if objective.name == TAKE]
+    shares = [objective.weight / of_take for objective in network.objectives]
+
+    def loss_of(label: tf.Tensor, weight: tf.Tensor, logits: tf.Tensor, rows_of: tf.Tensor) -> tf.Tensor:
+        """Of one objective, summed over the rows of a batch, or over its lists."""
+        loss = tf.reduce_sum(weight * tf.nn.sigmoid_cross_entropy_with_logits(label, logits))
+        if params.loss == "listwise":
+            loss = LOG_LOSS_SHARE * loss + _listwise(label, weight, logits, rows_of)
+        return loss
 
     def run(
         ids: tf.Tensor, numbers: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, splits: tf.Tensor, order: tf.Tensor
     ) -> tf.Tensor:
         total = tf.constant(0.0, tf.float64)
-        step = params.batch_size * tf.size(order, tf.int64) // tf.size(labels, tf.int64)  # the product outgrows int32
+        examples = tf.shape(labels, tf.int64)[0]
+        step = params.batch_size * tf.size(order, tf.int64) // examples  # the product outgrows int32
         step = tf.cast(tf.clip_by_value(step, 1, tf.size(order, tf.int64)), tf.int32)
         for start in tf.range(0, tf.size(order), step):
             lists = order[start : start + step]
@@ -249,9 +292,9 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
             with tf.GradientTape() as tape:
                 tape.watch([wide_rows, embedding_rows])
                 logits = network.logits(wide_rows, embedding_rows, normalised)
-                loss = tf.reduce_sum(weight * tf.nn.sigmoid_cross_entropy_with_logits(label, logits))
-                if params.loss == "listwise":
-                    loss = LOG_LOSS_SHARE * loss + _listwise(label, weight, logits, rows.value_rowids())
+                columns = zip(tf.unstack(label, axis=1), tf.unstack(weight, axis=1), logits, strict=True)
+                losses = [loss_of(*of_one, rows.value_rowids()) for of_one in columns]
+                loss = tf.add_n([share * each for share, each in zip(shares, losses, strict=True)])
             wide_gradient, embedding_gradient, *gradients = tape.gradient(
                 loss, [wide_rows, embedding_rows, *optimisers.dense]
             )
@@ -261,7 +304,7 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
                 optimisers.apply_embeddings(*_per_row(embedding_gradient, deep_ids))
             optimisers.apply_dense(gradients)
             total += tf.cast(loss, tf.float64)
-        return total / tf.cast(tf.size(labels), tf.float64)
+        return total / tf.cast(examples, tf.float64)
 
     compiled: Callable[..., tf.Tensor] = tf.function(run)
     return compiled
@@ -278,27 +321,36 @@ def train(
     """Trains Wide & Deep jointly, for the order within each list and for probabilities.
 
     `examples` and `holdout` have the columns of `spec`, `label` (0/1) and optionally `label_weight` (>= 0). A listwise
-    loss needs LIST_KEYS too, and the rows of a list together. The holdout is only reported by epoch; it never chooses
-    anything. With a `parent`, an earlier model, training begins with its weights (`warm_start.take_over`). The same tables,
-    params, parent and number of TensorFlow threads give the same weights, bit by bit.
+    loss needs LIST_KEYS too, and the rows of a list together. Every further objective has columns of its own (`Objective`), and
+    needs `platform`. The holdout is only reported by epoch, for take; it never chooses anything. With a `parent`, an earlier
+    model, training begins with its weights (`warm_start.take_over`). The same tables, params, parent and number of TensorFlow
+    threads give the same weights, bit by bit.
     Raises ValueError where there is nothing to learn from or a column is missing or unreadable.
     """
-    labels, weights = _labels(examples, "training examples")
+    check_weights(params.objectives)
+    ancestor = network_of(parent) if parent is not None else None
+    known = ancestor.known_values if ancestor is not None else np.empty(0, np.int64)
+    met = {objective.name: objective.platforms for objective in ancestor.objectives} if ancestor is not None else {}
+    objectives = [Objective(name, weight, met.get(name)) for name, weight in params.objectives.items() if weight]
+    taught = [_taught(examples, objective, "training examples") for objective in objectives]
     encoded = _encode(examples, spec, "training examples")
     for name, column in zip(spec.numeric, encoded.numbers.T, strict=True):
         if not np.isfinite(column).any():
             log.warning("feature '%s' has no finite value in the training examples: it teaches nothing", name)
-    ancestor = network_of(parent) if parent is not None else None
-    known = ancestor.known_values if ancestor is not None else np.empty(0, np.int64)
     values = with_new_values(known, value_fingerprints(spec, encoded.fingerprints).numpy())
-    model = build_model(spec, params.hidden, params.embedding_dim, params.seed, values)
+    model = build_model(
+        spec, params.hidden, params.embedding_dim, params.seed, values, [each.objective for each in taught]
+    )
     network = network_of(model)
     network.adapt(encoded.numbers)
-    rate = float(np.average(labels, weights=weights))
-    network.dense[-1].bias.assign([np.log(rate / (1 - rate))])
+    rates = [float(np.average(each.labels, weights=each.weights)) for each in taught]
+    network.dense[-1].bias.assign([np.log(rate / (1 - rate)) for rate in rates])
     taken_over = take_over(network, ancestor) if ancestor is not None else None
 
     ids = network.table_rows(encoded.fingerprints)
+    labels, weights = (
+        np.stack(columns, axis=1) for columns in zip(*((t.labels, t.weights) for t in taught), strict=True)
+    )
     columns = [tf.constant(column, tf.float32) for column in (encoded.numbers, labels, weights)]
     del encoded
     splits = tf.constant(_splits(examples, params))
@@ -310,7 +362,7 @@ def train(
             raise ValueError(f"training diverged in epoch {number} (loss {loss}); lower the learning rates in {params}")
         epoch = Epoch(number, loss)
         if holdout is not None and holdout.num_rows:
-            scores = score(model, spec, holdout)
+            scores = score(model, spec, holdout, TAKE)
             held_labels = _numbers(holdout["label"], "label", "holdout")
             epoch = Epoch(number, loss, log_loss(held_labels, scores), auc(held_labels, scores))
         history.append(epoch)
@@ -328,10 +380,17 @@ def not_finite(candidates: pa.Table, spec: FeatureSpec) -> dict[str, int]:
     return {name: rows for name, rows in wrong.items() if rows}
 
 
-def score(model: keras.Model, spec: FeatureSpec, candidates: pa.Table, batch_size: int = 65_536) -> Floats:
-    """Probability of each candidate, float32 (rows,): what `model.predict` on the raw columns gives, only faster.
+def score(
+    model: keras.Model,
+    spec: FeatureSpec,
+    candidates: pa.Table,
+    objective: str | None = None,
+    batch_size: int = 65_536,
+) -> Floats:
+    """What each candidate is ranked by, float32 (rows,): what `model.predict` on the raw columns gives, only faster.
 
-    Raises ValueError naming the feature columns that `candidates` lacks, or when a score is not finite.
+    With `objective` it is the probability of that one alone. Raises ValueError naming the columns that `candidates` lacks,
+    for an objective that the model did not learn, or when a score is not finite.
     """
     network = network_of(model)
     if network.spec != spec:
@@ -339,11 +398,28 @@ def score(model: keras.Model, spec: FeatureSpec, candidates: pa.Table, batch_siz
             f"the model was trained with other features than it is asked to score: {network.spec.columns} "
             f"against {spec.columns}"
         )
-    encoded = _encode(candidates, spec, "candidates")
+    encoded, weights = _encode(candidates, spec, "candidates"), _weights(network, candidates, objective)
     scores = np.empty(candidates.num_rows, np.float32)
     for start in range(0, candidates.num_rows, batch_size):
         rows = slice(start, start + batch_size)
-        scores[rows] = network.score_batch(encoded.fingerprints[rows], encoded.numbers[rows]).numpy()
+        scores[rows] = network.score_batch(encoded.fingerprints[rows], encoded.numbers[rows], weights[rows]).numpy()
     if wrong := int(np.count_nonzero(~np.isfinite(scores))):
         raise ValueError(f"the model gives {wrong:,} of {len(scores):,} candidates no finite score; do not use it")
     return scores
+
+
+def _weights(network: WideDeep, candidates: pa.Table, objective: str | None) -> Floats:
+    """What each objective counts in the score of each candidate, (rows, objectives)."""
+    names = [each.name for each in network.objectives]
+    if objective is not None:
+        if objective not in names:
+            raise ValueError(f"the model did not learn objective '{objective}'. It learned: {names}")
+        return np.tile(np.array([name == objective for name in names], np.float32), (candidates.num_rows, 1))
+    if len(names) == 1:
+        return np.ones((candidates.num_rows, 1), np.float32)
+    if "platform" not in candidates.column_names:
+        raise ValueError(f"candidates lack column 'platform', by which the objectives {names} are weighed")
+    platforms = _strings(candidates["platform"], "platform", "candidates")
+    by_platform = network.weights_on(platforms.dictionary.to_pylist())
+    weights: Floats = np.take(by_platform, platforms.indices.to_numpy(), axis=0)
+    return weights

@@ -3,8 +3,13 @@
 from dataclasses import dataclass
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from ml.ranking.wide_deep import WideDeep
+
+Places = slice | list[int]
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ def take_over(network: WideDeep, parent: WideDeep) -> TakenOver:
 
     - A value keeps its wide weight, and its embedding where that is as wide in both.
     - A cross of the same name, parts and buckets keeps its wide weights.
+    - Outputs are kept by the name of their objective: a new one begins as it would without a parent.
     - The dense layers are kept where `hidden` and `embedding_dim` are the same: of the first one the rows that read a
       feature which both have, of the others all. What the first layer has learned of numbers holds although their
       distribution is learned anew: P(X <= x) means the same.
@@ -39,19 +45,27 @@ def take_over(network: WideDeep, parent: WideDeep) -> TakenOver:
     same_layers = same_width and network.hidden == parent.hidden
     features = [name for name in ours if name in theirs] if same_layers else []
 
+    names, old_names = ([objective.name for objective in each.objectives] for each in (network, parent))
+    outputs = [names.index(name) for name in names if name in old_names]
+    old_outputs = [old_names.index(name) for name in names if name in old_names]
+
     for kind in ("learned", "squares"):
         wide, embeddings, *dense = getattr(network, kind)
         old_wide, old_embeddings, *old_dense = getattr(parent, kind)
-        _keep(wide, shared, old_wide, shared)
+        _keep(wide, shared, old_wide, shared, outputs, old_outputs)
         for cross in crosses:
-            _keep(wide, network.buckets_of(cross), old_wide, parent.buckets_of(cross))
+            _keep(wide, network.buckets_of(cross), old_wide, parent.buckets_of(cross), outputs, old_outputs)
         if same_width:
             _keep(embeddings, shared, old_embeddings, shared)
         if same_layers:
+            *hidden, last, bias = zip(dense, old_dense, strict=True)
             inputs = [position for name in features for position in ours[name]]
-            _keep(dense[0], inputs, old_dense[0], [position for name in features for position in theirs[name]])
-            for weights, old_weights in zip(dense[1:], old_dense[1:], strict=True):
-                weights.assign(old_weights)
+            old_inputs = [position for name in features for position in theirs[name]]
+            for position, (weights, old_weights) in enumerate([*hidden, last]):
+                rows, old_rows = (inputs, old_inputs) if position == 0 else (ALL, ALL)
+                columns, old_columns = (outputs, old_outputs) if weights is last[0] else (ALL, ALL)
+                _keep(weights, rows, old_weights, old_rows, columns, old_columns)
+            _keep(bias[0], outputs, bias[1], old_outputs)
     return TakenOver(
         parent.values,
         network.values - parent.values,
@@ -62,7 +76,19 @@ def take_over(network: WideDeep, parent: WideDeep) -> TakenOver:
     )
 
 
-def _keep(weights: keras.Variable, rows: slice | list[int], old: keras.Variable, old_rows: slice | list[int]) -> None:
-    values = weights.numpy()
-    values[rows] = old.numpy()[old_rows]
+def _keep(
+    weights: keras.Variable,
+    rows: Places,
+    old: keras.Variable,
+    old_rows: Places,
+    columns: Places = ALL,
+    old_columns: Places = ALL,
+) -> None:
+    values, old_values = weights.numpy(), old.numpy()
+    table, old_table = (each.reshape(len(each), -1) for each in (values, old_values))
+    table[_cells(table, rows, columns)] = old_table[_cells(old_table, old_rows, old_columns)]
     weights.assign(values)
+
+
+def _cells(table: npt.NDArray[np.float32], rows: Places, columns: Places) -> tuple[npt.NDArray[np.int64], ...]:
+    return np.ix_(np.arange(table.shape[0])[rows], np.arange(table.shape[1])[columns])

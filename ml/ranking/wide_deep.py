@@ -1,8 +1,8 @@
 """Wide & Deep (Cheng et al. 2016, arXiv 1606.07792) as one Keras model that scores raw columns.
 
 The wide part is linear in categorical features and their cross-products; the deep part sends embeddings and
-normalised numbers through ReLU layers; one logistic output joins them. Everything between a raw column and the
-network is inside the model:
+normalised numbers through ReLU layers; a logistic output for each objective joins them, with wide weights of its own and
+layers that all share. Everything between a raw column and the network is inside the model:
 
 - a categorical value has a row of its own in the tables of weights and embeddings, for as long as versions start from
   one another: new values get rows after all others. Null and the empty string are one value. All values that no version
@@ -13,6 +13,8 @@ network is inside the model:
   logarithm, and a flag for a missing one (null or NaN). Infinity is read as the extreme seen in training.
 """
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import reduce
 from typing import Any
 
@@ -22,13 +24,16 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ml.ranking.features import Feature, FeatureSpec
+from ml.ranking.objectives import TAKE, Objective
 
 Fingerprints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 QUANTILES = 128
 WIDE_SQUARES, DEEP_SQUARES = 1.0, 1e-6  # what sums of squared gradients begin with
 UNSEEN = 0  # the row of every value that is not known
 LAYER = "crossrec.wide_deep"  # the dot keeps it apart from every column name
+TAKE_ALONE = (Objective(TAKE, 1.0),)
 _HASH_RANGE = 2**63 - 1
 _BEYOND = 2**63 - 1  # sorts after every fingerprint: a search never ends outside the table
 _MULTIPLIER = 0xC6A4A7935BD1E995  # of TensorFlow's FingerprintCat64
@@ -68,7 +73,10 @@ def with_new_values(known: Fingerprints, found: Fingerprints) -> Fingerprints:
 
 @keras.saving.register_keras_serializable("crossrec")
 class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
-    """The whole of the network, from fingerprints and raw numbers to a probability.
+    """The whole of the network, from fingerprints and raw numbers to the score that ranks.
+
+    The score is the mean of the objectives' probabilities by their weights, over those that occur on the row's platform.
+    With one objective it is its probability.
 
     Args:
         spec: the features, as `FeatureSpec.to_json` writes them.
@@ -76,15 +84,24 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         embedding_dim: width of each categorical value's embedding.
         seed: of every initial weight. The initial embeddings of the first rows do not depend on how many there are.
         values: how many values of categorical features are known.
+        objectives: what each logit stands for, as `dataclasses.asdict` gives them; without them take alone.
 
     Beside each of its weights (`learned`) it keeps the sum of the squared gradients that taught it (`squares`): by them
     training goes on where it ended (`ml.ranking.warm_start`).
     """
 
     def __init__(
-        self, spec: str, hidden: list[int], embedding_dim: int, seed: int, values: int = 0, **kwargs: Any
+        self,
+        spec: str,
+        hidden: list[int],
+        embedding_dim: int,
+        seed: int,
+        values: int = 0,
+        objectives: Sequence[dict[str, Any]] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.objectives = tuple(Objective(**fields) for fields in objectives) or TAKE_ALONE
         self.spec = FeatureSpec.from_json(spec)
         self.hidden = list(hidden)
         self.embedding_dim = embedding_dim
@@ -97,12 +114,15 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
             keras.layers.Dense(units, activation="relu", kernel_initializer=self._initializer("HeUniform", depth))
             for depth, units in enumerate(self.hidden)
         ]
-        self.dense.append(keras.layers.Dense(1, kernel_initializer=self._initializer("GlorotUniform", len(hidden))))
+        self.dense.append(
+            keras.layers.Dense(len(self.objectives), kernel_initializer=self._initializer("GlorotUniform", len(hidden)))
+        )
         self.score_batch = tf.function(
-            self.probability,
+            self.weighted_probability,
             input_signature=[
                 tf.TensorSpec((None, len(self.spec.categorical)), tf.int64),
                 tf.TensorSpec((None, len(self.spec.numeric)), tf.float32),
+                tf.TensorSpec((None, len(self.objectives)), tf.float32),
             ],
         )
 
@@ -124,7 +144,9 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
             self.add_weight(name=name, shape=(self.values + 1,), dtype="int64", initializer="zeros", trainable=False)
             for name in ("sorted_values", "rows_of_sorted")
         )
-        self.wide = self.add_weight(name="wide", shape=(int(self._offsets[-1]),), initializer="zeros")
+        # a single one has no dimension: sums over it would add up in another order
+        heads = () if len(self.objectives) == 1 else (len(self.objectives),)
+        self.wide = self.add_weight(name="wide", shape=(int(self._offsets[-1]), *heads), initializer="zeros")
         self.embeddings = self.add_weight(
             name="embeddings", shape=(1 + self.values, self.embedding_dim), initializer=self._initial_embeddings
         )
@@ -221,28 +243,58 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         present = tf.cast(~missing, tf.float32)
         return tf.concat([distribution * present, logs * present, 1.0 - present], axis=1)
 
-    def logits(self, wide_rows: tf.Tensor, embedding_rows: tf.Tensor, normalised: tf.Tensor) -> tf.Tensor:
-        """Joined log odds (rows,) of looked-up weights (rows, looked up), embeddings (rows, categorical, dim), numbers."""
+    def logits(self, wide_rows: tf.Tensor, embedding_rows: tf.Tensor, normalised: tf.Tensor) -> list[tf.Tensor]:
+        """Each objective's joined log odds (rows,), of looked-up weights, embeddings (rows, categorical, dim) and numbers.
+
+        Weights are (rows, looked up), or (rows, looked up, objectives) of several.
+        """
         width = len(self.spec.categorical) * self.embedding_dim
         deep = tf.concat([tf.reshape(embedding_rows, (tf.shape(wide_rows)[0], width)), normalised], axis=1)
         for layer in self.dense:
             deep = layer(deep)
-        return deep[:, 0] + tf.reduce_sum(wide_rows, axis=1)
+        wide = tf.reduce_sum(wide_rows, axis=1)
+        by_objective = [wide] if len(self.objectives) == 1 else tf.unstack(wide, axis=1)
+        return [deep[:, position] + each for position, each in enumerate(by_objective)]
 
-    def probability(self, fingerprints: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        """Probability (rows,) from int64 fingerprints (rows, categorical) and raw numbers (rows, numeric)."""
+    def weights_on(self, platforms: Sequence[str]) -> Floats:
+        """What each objective counts on each platform, (platforms, objectives); a row sums to one.
+
+        An objective that never occurred on a platform counts nothing there.
+        """
+        weights = np.array(
+            [
+                [each.weight if each.platforms is None or name in each.platforms else 0.0 for each in self.objectives]
+                for name in platforms
+            ]
+        ).reshape(-1, len(self.objectives))
+        shares: Floats = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        return shares
+
+    def weighted_probability(self, fingerprints: tf.Tensor, numbers: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """The objectives' probabilities by `weights` (rows, objectives), added up: (rows,).
+
+        From int64 fingerprints (rows, categorical) and raw numbers (rows, numeric).
+        """
         ids = self.table_rows(fingerprints)
         embedding_rows = tf.gather(self.embeddings, ids[:, : len(self.spec.categorical)])
-        return tf.sigmoid(self.logits(tf.gather(self.wide, ids), embedding_rows, self.normalised(numbers)))
+        logits = self.logits(tf.gather(self.wide, ids), embedding_rows, self.normalised(numbers))
+        return tf.add_n([weights[:, position] * tf.sigmoid(each) for position, each in enumerate(logits)])
 
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         rows = tf.shape(next(iter(inputs.values())))[0]
         strings = [inputs[name] for name in self.spec.categorical]
         numbers = [inputs[name] for name in self.spec.numeric]
-        return self.probability(
+        return self.weighted_probability(
             fingerprint(tf.stack(strings, axis=1)) if strings else tf.zeros((rows, 0), tf.int64),
             tf.stack(numbers, axis=1) if numbers else tf.zeros((rows, 0), tf.float32),
+            self._weights_of(inputs["platform"]) if len(self.objectives) > 1 else tf.ones((rows, 1)),
         )
+
+    def _weights_of(self, platform: tf.Tensor) -> tf.Tensor:
+        known = sorted({name for objective in self.objectives for name in objective.platforms or ()})
+        weights = self.weights_on(["", *known])  # the first are those of a platform that nothing was learned from
+        is_known = tf.cast(platform[:, None] == tf.constant(known, tf.string), tf.int32)
+        return tf.gather(weights, tf.reduce_sum(is_known * tf.range(1, len(known) + 1), axis=1))
 
     def get_config(self) -> dict[str, Any]:
         own = {
@@ -251,20 +303,29 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
             "embedding_dim": self.embedding_dim,
             "seed": self.seed,
             "values": self.values,
+            "objectives": [asdict(objective) for objective in self.objectives],
         }
         return {**super().get_config(), **own}
 
 
 def build_model(
-    spec: FeatureSpec, hidden: tuple[int, ...], embedding_dim: int, seed: int, values: Fingerprints
+    spec: FeatureSpec,
+    hidden: tuple[int, ...],
+    embedding_dim: int,
+    seed: int,
+    values: Fingerprints,
+    objectives: Sequence[Objective] = TAKE_ALONE,
 ) -> keras.Model:
     """A model with one input a column: strings for categorical features, float32 for numeric ones.
 
-    It knows `values`, fingerprints of (feature, value) in the order of their rows.
+    It knows `values`, fingerprints of (feature, value) in the order of their rows. With several objectives `platform` is an
+    input too, whether it is a feature or not.
     """
-    inputs = {name: keras.Input((), name=name, dtype="string") for name in spec.categorical}
+    names = dict.fromkeys([*spec.categorical, *(["platform"] if len(objectives) > 1 else [])])
+    inputs = {name: keras.Input((), name=name, dtype="string") for name in names}
     inputs |= {name: keras.Input((), name=name, dtype="float32") for name in spec.numeric}
-    network = WideDeep(spec.to_json(), list(hidden), embedding_dim, seed, len(values), name=LAYER)
+    declared = [asdict(objective) for objective in objectives]
+    network = WideDeep(spec.to_json(), list(hidden), embedding_dim, seed, len(values), declared, name=LAYER)
     model = keras.Model(inputs, network(inputs), name="wide_and_deep")
     network.learn_values(values)
     return model

@@ -38,6 +38,7 @@ HELD_OUT = HeldOut(
     baselines=pa.table({"contender": ["popularity_7d"], "item_id": ["1"]}),
     takes=pa.table({"person_id": ["P1"], "product_id": ["B"], "age_days": [1.0]}),
     consumed=pa.table({"person_id": ["P1"], "platform": ["shop"], "product_id": ["B"]}),
+    objectives=pa.table({"objective": ["purchase"], "person_id": ["P1"], "platform": ["shop"], "product_id": ["A"]}),
     choices=pa.table({"person_id": ["P1"], "item_id": ["1"], "reward": [1.0]}),
 )
 SETTINGS = Settings(snapshot_every_days=7)
@@ -57,6 +58,7 @@ def night(tmp_path) -> Night:
         {
             "comparison": COMPARISON.to_pylist(),
             "popularity_window": "popularity_7d",
+            "objectives": [{"objective": "purchase"}],
             "diversity": [{"strength": 0.0}],
             "off_policy": None,
             "fingerprint": fingerprint_of(VERSIONS, HELD_OUT, SETTINGS),
@@ -71,7 +73,11 @@ def test_the_same_versions_and_data_are_compared_once(night) -> None:
     assert found is not None
     assert (found.as_of, found.popularity) == (date(2000, 12, 14), "popularity_7d")
     assert found.comparison.equals(COMPARISON)
-    assert (found.diversity, found.off_policy) == ([{"strength": 0.0}], None)
+    assert (found.objectives, found.diversity, found.off_policy) == (
+        [{"objective": "purchase"}],
+        [{"strength": 0.0}],
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,6 +90,7 @@ def test_the_same_versions_and_data_are_compared_once(night) -> None:
         ("baselines", {"contender": ["popularity_7d"], "item_id": ["2"]}),
         ("takes", {"person_id": ["P1"], "product_id": ["B"], "age_days": [2.0]}),
         ("consumed", {"person_id": ["P1"], "platform": ["shop"], "product_id": ["A"]}),
+        ("objectives", {"person_id": ["P1"], "platform": ["shop"], "product_id": ["B"]}),
         ("choices", {"person_id": ["P1"], "item_id": ["1"], "reward": [0.0]}),
     ],
 )

@@ -44,6 +44,8 @@ def night_of(home: Path, as_of: date, warm_start: bool = True) -> Night:
             " from (select distinct as_of from marts.training_examples)"
         )
         warehouse.execute("create table marts.interactions (occurred_at timestamp, known_at timestamp)")
+        warehouse.execute("create schema if not exists seeds")
+        warehouse.execute("create or replace table seeds.objectives as select 'take' as objective, 1::double as weight")
     return night
 
 

@@ -45,6 +45,7 @@ SHARED = "as_of in (select as_of from marts.snapshots)"
             f"from marts.{mart}"
             for mart in (
                 "baseline_lists",
+                "objective_labels",
                 "popular_lists",
                 "evaluation_items",
                 "evaluation_relevant",

@@ -27,15 +27,7 @@ happened as (
         interactions.product_id,
         max(interactions.weight) as weight
     from cuts
-    inner join interactions
-        on
-            cuts.as_of <= interactions.occurred_at
-            and interactions.occurred_at < cuts.as_of + interval {{ var('horizon_days') }} day
-            and interactions.known_at < cuts.as_of + interval {{ var('horizon_days') }} day
-            and (
-                interactions.superseded_at is null
-                or interactions.superseded_at >= cuts.as_of + interval {{ var('horizon_days') }} day
-            )
+    inner join interactions on {{ in_horizon('interactions', 'cuts') }}
     where interactions.is_positive
     group by all
 ),

@@ -201,6 +201,20 @@ def test_the_price_of_diversity_is_a_table(summary):
     assert "0.00 (in use) 0.690 0.1300 - 0.20 0.860 0.1200 -0.0100 -0.0200 to +0.0010" in text
 
 
+def test_what_lists_are_worth_by_objective_is_a_table(summary):
+    assert "By objective" not in _text(summary)
+    row = {"objective": "watch_time", "contender": "challenger", "metric": "ndcg_at_10", "value": 0.12, "people": 310}
+    bounds = {"low": 0.1, "high": 0.14}
+    objectives = [
+        row | bounds,
+        row | bounds | {"against": "popularity", "value": 0.02},
+        row | bounds | {"contender": "als"},
+        row | {"objective": "click", "people": 29},
+    ]
+    text = _text(NightSummary.model_validate(summary.model_dump() | {"objectives": objectives}))
+    assert "watch time NDCG@10 310 0.1200 0.1000 to 0.1400 - - click NDCG@10 29 - - -" in text
+
+
 def test_the_exploring_place_tells_something_or_says_that_it_does_not(summary):
     assert "Nothing yet: no lists with an exploring place" in _text(summary)
     row = {"policy": "logged", "estimator": "counting", "value": 0.05, "low": 0.04, "high": 0.06}

@@ -212,3 +212,25 @@ def test_names_are_unique(tables: tuple[dict[str, pa.Table], pa.Table]) -> None:
     scored, relevant = tables
     with pytest.raises(ValueError, match="different names"):
         compare([Contender("a", scored["good"]), Contender("a", scored["random"])], relevant, {})
+
+
+def test_a_score_beside_the_probability_ranks_and_is_not_judged_as_one(tables) -> None:
+    """Lists go by the score; log loss and calibration by the probability."""
+    scored, relevant = tables
+    probable = scored["good"].append_column("probability", scored["good"]["score"])
+    ranks = probable.set_column(
+        probable.column_names.index("score"), "score", pc.multiply(scored["random"]["score"], 100.0)
+    )
+    contenders = [
+        Contender("good", scored["good"], probabilities=True),
+        Contender("random", scored["random"], probabilities=True),
+        Contender("both", ranks, probabilities=True),
+    ]
+    found = compare(contenders, relevant, {"shop": 30, "stream": 20}, replicates=10)
+    for metric, like in (
+        ("ndcg_at_10", "random"),
+        ("auc", "random"),
+        ("log_loss", "good"),
+        ("calibration_error", "good"),
+    ):
+        assert row(found, "both", metric)["value"] == pytest.approx(row(found, like, metric)["value"]), metric

@@ -56,7 +56,9 @@ def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spe
     deep = keras.optimizers.Adagrad(params.deep_learning_rate, initial_accumulator_value=1e-6, epsilon=1e-12)
     deep_variables = [variable for variable in oracle.trainable_variables if variable is not oracle.wide]
     with tf.GradientTape() as tape:
-        loss = len(label) * keras.losses.BinaryCrossentropy()(label, oracle.probability(fingerprint(strings), numbers))
+        loss = len(label) * keras.losses.BinaryCrossentropy()(
+            label, oracle.weighted_probability(fingerprint(strings), numbers, np.ones((len(label), 1), np.float32))
+        )
     gradients = tape.gradient(loss, [oracle.wide.value, *[variable.value for variable in deep_variables]])
     wide.apply([tf.convert_to_tensor(gradients[0])], [oracle.wide])
     deep.apply([tf.convert_to_tensor(gradient) for gradient in gradients[1:]], deep_variables)
