@@ -192,9 +192,12 @@ class _Towers:
         return found
 
     def of_persons(self, histories: _Ints, ages: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Vectors and, last, 1 (persons, DIMENSIONS + 1)."""
+        """Vectors and, last, 1 (persons, DIMENSIONS + 1).
+
+        In double precision, so that after rounding nobody's depend on who is asked for beside.
+        """
         rows, position = tf.unique(tf.reshape(tf.constant(histories), [-1]))
-        taken = tf.gather(self._products(rows), tf.reshape(position, histories.shape))
+        taken = tf.gather(tf.cast(self._products(rows), tf.float64), tf.reshape(position, histories.shape))
         vectors = self._persons(taken, histories > 0, tf.constant(ages))
         found: npt.NDArray[np.float32] = np.c_[vectors, np.ones(len(histories), np.float32)]
         return found
@@ -219,8 +222,9 @@ class _Towers:
     def _persons(self, taken: tf.Tensor, is_there: tf.Tensor, ages: tf.Tensor) -> tf.Tensor:
         """Of the vectors of what they took (persons, takes, DIMENSIONS)."""
         age = tf.cast(tf.minimum(2.5 * tf.math.log1p(ages), AGE_STEPS - 1.0), tf.int32)
-        attention = tf.where(is_there, tf.linalg.matvec(taken, self.key) + tf.gather(self.by_age, age), -1e9)
-        return tf.matmul(tf.einsum("pt,ptd->pd", tf.nn.softmax(attention), taken), self.turn)
+        key, turn, by_age = (tf.cast(weight, taken.dtype) for weight in (self.key, self.turn, self.by_age))
+        attention = tf.where(is_there, tf.linalg.matvec(taken, key) + tf.gather(by_age, age), -1e9)
+        return tf.matmul(tf.einsum("pt,ptd->pd", tf.nn.softmax(attention), taken), turn)
 
     def _biases(self, rows: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.bias, rows) + self.of_popularity * tf.gather(self.popularity, rows)

@@ -31,6 +31,10 @@ INCREMENTAL = [
     "product_contexts",
     "product_neighbours",
     "product_transitions",
+    "product_leads",
+    "tower_vectors",
+    "proposals",
+    "candidate_scores",
 ]
 SHARED = "as_of in (select as_of from marts.snapshots)"
 

@@ -80,9 +80,11 @@ def test_vectors_come_by_kind_and_id_whatever_the_order_of_rows(monkeypatch) -> 
     assert once.num_rows == 22 + 80
 
 
-def test_who_took_nothing_has_no_vector(monkeypatch) -> None:
-    monkeypatch.setattr(module, "EXAMPLES", 512)
+def test_a_vector_does_not_depend_on_who_is_asked_for_beside(learned) -> None:
+    """Who took nothing has none."""
     found = towers(tastes(), catalogue(), pa.array(["crime 00", "took nothing"]))
+    alone = found.filter(pc.equal(found["kind"], "person"))
+    assert alone.equals(learned.filter(pc.equal(learned["id"], "crime 00")))
     assert found.filter(pc.equal(found["kind"], "person"))["id"].to_pylist() == ["crime 00"]
 
 
