@@ -96,11 +96,13 @@ def _tokens(products: pa.Table) -> tf.RaggedTensor:
         whole = pc.floor(values).cast(pa.int64()).cast(pa.string()).fill_null("")
         return tf.strings.split(tf.constant(whole.to_numpy().astype(str)))
 
+    price = products["price"].cast(pa.float64())
+    price = pc.max_element_wise(pc.if_else(pc.is_finite(price), price, None), 1.0, skip_nulls=False)
     text = tf.strings.lower(tf.strings.join([texts("title"), texts("description")], " "), "utf-8")
     words = {
         "category": several("categories"),
         "decade": floored(pc.divide(products["release_year"].cast(pa.float64()), 10.0)),
-        "price": floored(pc.log2(pc.max_element_wise(products["price"].cast(pa.float64()), 1.0, skip_nulls=False))),
+        "price": floored(pc.log2(price)),
         "creator": several("creators"),
         "word": tf.strings.split(tf.strings.regex_replace(text, r"[^\pL\pN]+", " ")),
     }

@@ -106,10 +106,13 @@ def test_words_of_any_script_count_and_what_is_unknown_does_not() -> None:
         row(None, "crime", 3.5),
         row(None, "crime", 2),
         row("Søndags") | {"description": "engler"},
+        row(None, price=float("inf")),
+        row(None, price=float("nan")),
+        row(None, price=-1.0),
     ]
     tokens = module._tokens(pa.Table.from_pylist(rows, catalogue().schema)).to_list()
     assert tokens[0] == tokens[1] != tokens[2]
-    assert [len(words) for words in tokens] == [2, 2, 2, 0, 2, 2, 2]
+    assert [len(words) for words in tokens] == [2, 2, 2, 0, 2, 2, 2, 0, 0, 1]
     assert tokens[4] == tokens[5]  # both cost between two and four
     assert tokens[6] == tokens[0]  # where a word stands does not matter
 
