@@ -35,5 +35,8 @@ def by_cut(dbt: Any, snapshots: DuckDBPyRelation, built: Callable[[str], pa.Tabl
     # of no cut at all, a table without rows
     for as_of, *_ in snapshots.filter(to_build).order("as_of").fetchall() or [(date.min,)]:
         rows = built(f"date '{as_of}'")
-        tables.append(rows.add_column(0, "as_of", pa.repeat(pa.scalar(as_of), rows.num_rows)))
+        # until all are built they wait in memory, and ids written out would be most of it
+        columns = [column.dictionary_encode() if column.type == pa.string() else column for column in rows.columns]
+        columns.insert(0, pa.repeat(pa.scalar(as_of), rows.num_rows))
+        tables.append(pa.table(columns, ["as_of", *rows.column_names]))
     return pa.concat_tables(tables)

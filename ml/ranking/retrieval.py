@@ -241,10 +241,11 @@ def _strongest(weights: Floats, names: npt.NDArray[np.object_], kept: int) -> pa
     np.fill_diagonal(weights, 0.0)
     product, neighbour = _largest(weights, kept)
     first = np.searchsorted(product, np.arange(len(names)))
+    ids = pa.array(names, pa.string())
     return pa.table(
         {
-            "product_id": pa.array(names[product], pa.string()),
-            "neighbour_id": pa.array(names[neighbour], pa.string()),
+            "product_id": ids.take(pa.array(product)),
+            "neighbour_id": ids.take(pa.array(neighbour)),
             "weight": weights[product, neighbour],
             "position": (np.arange(len(product)) - first[product] + 1).astype(np.int32),
         }

@@ -1,5 +1,7 @@
 """Where each product leads to at a cut, by generator, made of what all persons had taken (ml/ranking/retrieval.py)."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pyarrow as pa
 
 from infra.dbt_night import by_cut
@@ -12,9 +14,11 @@ def model(dbt, session):
     def built(cut):
         known = takes.filter(f"as_of = {cut}").project("person_id, product_id, age_days").order("person_id, product_id")
         known = known.to_arrow_table()
+        with ThreadPoolExecutor() as pool:  # most of the work is one core's
+            found = pool.map(lambda leads_of: leads_of(known), GENERATORS.values())
         return pa.concat_tables(
             leads.add_column(0, "generator", pa.repeat(pa.scalar(generator), leads.num_rows))
-            for generator, leads in ((name, leads_of(known)) for name, leads_of in GENERATORS.items())
+            for generator, leads in zip(GENERATORS, found, strict=True)
         )
 
     return by_cut(dbt, dbt.ref("snapshots"), built)
