@@ -25,7 +25,7 @@ SCORES: Mapping[str, tuple[str, float]] = {
     "graph_14d": ("graph", HALF_LIFE_DAYS),
 }
 TOWER_SCORE = "tower_score"
-# by which score a generator proposes, and how many products to a person on a platform
+# by which score a generator proposes, and how many products to a person on a platform: as many as candidate_sources.sql takes
 PROPOSALS: Mapping[str, tuple[str, int]] = {
     "ease": ("ease_14d", 80),
     "graph": ("graph_14d", 40),
@@ -190,9 +190,7 @@ class _Evidence:
         self.says[TOWER_SCORE] = partial(self._fitting, of_persons, of_products)
 
     def blocks(self) -> list[slice]:
-        persons, products = self._had.shape
-        step = max(1, CELLS_AT_ONCE // max(1, products))
-        return [slice(start, min(start + step, persons)) for start in range(0, persons, step)]
+        return _blocks(*self._had.shape)
 
     def had(self, block: slice) -> npt.NDArray[np.bool_]:
         dense: npt.NDArray[np.bool_] = self._had[block].toarray()
@@ -209,16 +207,18 @@ class _Evidence:
         return scores.round(DIGITS)
 
 
+def _blocks(rows: int, columns: int) -> list[slice]:
+    """All rows, by so many that their cells are `CELLS_AT_ONCE` at most."""
+    step = max(1, CELLS_AT_ONCE // max(1, columns))
+    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+
 def _vectors(vectors: pa.Table, ids: pa.Array) -> Floats:
     """Of ``ids`` (ids, entries); NaN where there is none."""
     entries = vectors["vector"].combine_chunks().flatten().to_numpy().astype(np.float64)
-    at, known = (
-        places(ids, vectors["id"]),
-        entries.reshape(vectors.num_rows, -1) if vectors.num_rows else entries[:, None],
-    )
-    found = np.full((len(ids), known.shape[1]), np.nan)
-    found[at >= 0] = known[at[at >= 0]]
-    return found
+    known = entries.reshape(-1, vectors.schema.field("vector").type.list_size)
+    # the last row is that of place -1
+    return np.vstack([known, np.full(known.shape[1], np.nan)])[places(ids, vectors["id"])]
 
 
 def _histories(
@@ -258,9 +258,14 @@ def _largest(values: Floats, kept: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     ``values`` are rounded to ``DIGITS``.
     """
     columns = values.shape[1]
-    # no two keys of a row are equal, so that cutting before sorting, which is five times as fast, cuts the same everywhere
-    keys = np.arange(columns) - np.rint(values * 10**DIGITS).astype(np.int64) * columns
-    best = np.argpartition(keys, kept, axis=1)[:, :kept] if kept < columns else np.argsort(keys, axis=1)
-    best = np.take_along_axis(best, np.argsort(np.take_along_axis(keys, best, axis=1), axis=1), axis=1)
-    row, place = np.nonzero(np.take_along_axis(values, best, axis=1) > 0)
-    return row, best[row, place]
+    rows, of_rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for block in _blocks(*values.shape):  # the keys of a whole square would take more memory than the square
+        own = values[block]
+        # no two keys of a row are equal, so that cutting before sorting, which is five times as fast, cuts the same everywhere
+        keys = np.arange(columns) - np.rint(own * 10**DIGITS).astype(np.int64) * columns
+        best = np.argpartition(keys, kept, axis=1)[:, :kept] if kept < columns else np.argsort(keys, axis=1)
+        best = np.take_along_axis(best, np.argsort(np.take_along_axis(keys, best, axis=1), axis=1), axis=1)
+        row, place = np.nonzero(np.take_along_axis(own, best, axis=1) > 0)
+        rows.append(block.start + row)
+        of_rows.append(best[row, place])
+    return np.concatenate(rows), np.concatenate(of_rows)
