@@ -23,6 +23,22 @@ class Plugin(BasePlugin):
             cursor.execute("set variable as_of = cast($1 as date)", [os.environ[AS_OF]])
 
 
+def evidence_at(
+    cut: str, wanted: DuckDBPyRelation, takes: DuckDBPyRelation, leads: DuckDBPyRelation, vectors: DuckDBPyRelation
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """What retrieval judges by at a cut: the takes of the persons in ``wanted``, where products lead, and the towers' vectors.
+
+    All in order, for the last digits of a sum depend on it.
+    """
+    persons = wanted.project("person_id").distinct()
+    known = takes.filter(f"as_of = {cut}").project("person_id, product_id, age_days").join(persons, "person_id")
+    return (
+        known.order("person_id, product_id").to_arrow_table(),
+        leads.filter(f"as_of = {cut}").order("generator, product_id, position").to_arrow_table(),
+        vectors.filter(f"as_of = {cut}").order("kind, id").to_arrow_table(),
+    )
+
+
 def by_cut(dbt: Any, snapshots: DuckDBPyRelation, built: Callable[[str], pa.Table]) -> pa.Table:
     """All rows of an incremental Python model: of the cuts that it lacks, and of the night's own again.
 

@@ -145,9 +145,8 @@ class _Timelines:
     def _cut(self, at: npt.NDArray[np.int64], here: npt.NDArray[np.bool_]) -> tuple[_Ints, npt.NDArray[np.float32]]:
         """Products, counted from 1 with 0 for none, and ages in days, where there is a take."""
         at = np.where(here, at, 0)
-        return np.where(here, self.product[at] + 1, 0).astype(np.int32), np.where(here, self.age[at], 0).astype(
-            np.float32
-        )
+        products, ages = np.where(here, self.product[at] + 1, 0), np.where(here, self.age[at], 0)
+        return products.astype(np.int32), ages.astype(np.float32)
 
 
 class _Towers:

@@ -1,6 +1,6 @@
 """What each person's takes say for every one of their candidates, whoever proposed it (ml/ranking/retrieval.py)."""
 
-from infra.dbt_night import by_cut
+from infra.dbt_night import by_cut, evidence_at
 from ml.ranking.retrieval import scores
 
 
@@ -10,14 +10,9 @@ def model(dbt, session):
 
     def built(cut):
         wanted = sources.filter(f"as_of = {cut}").project("person_id, product_id").distinct()
-        known = takes.filter(f"as_of = {cut}").project("person_id, product_id, age_days")
-        known = known.join(wanted.project("person_id").distinct(), "person_id")
-        # all in order, for the last digits of a sum depend on it
         return scores(
             wanted.order("person_id, product_id").to_arrow_table(),
-            known.order("person_id, product_id").to_arrow_table(),
-            leads.filter(f"as_of = {cut}").order("generator, product_id, position").to_arrow_table(),
-            vectors.filter(f"as_of = {cut}").order("kind, id").to_arrow_table(),
+            *evidence_at(cut, wanted, takes, leads, vectors),
         )
 
     return by_cut(dbt, dbt.ref("snapshots"), built)

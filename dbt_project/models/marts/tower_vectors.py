@@ -13,15 +13,8 @@ def model(dbt, session):
 
     def built(cut):
         known = takes.filter(f"as_of = {cut}").project("person_id, product_id, age_days")
+        persons = pairs.filter(f"as_of = {cut}").project("person_id").distinct()
         products = items.filter(f"created_at < {cut}").aggregate(f"product_id, {first}", "product_id")
-        return towers(
-            known.order("person_id, product_id").to_arrow_table(),
-            products.order("product_id").to_arrow_table(),
-            pairs.filter(f"as_of = {cut}")
-            .project("person_id")
-            .distinct()
-            .order("person_id")
-            .to_arrow_table()["person_id"],
-        )
+        return towers(known.to_arrow_table(), products.to_arrow_table(), persons.to_arrow_table()["person_id"])
 
     return by_cut(dbt, dbt.ref("snapshots"), built)
