@@ -1,4 +1,11 @@
-{#- Takes by who or what `id` names in each context: three hours of the day and weekday (UTC) and device, of a CTE that has these as columns. -#}
+{#- The contexts of an event, as columns: which three hours of the day and which weekday (UTC), and the device. -#}
+{% macro contexts_of(event) -%}
+    hour({{ event }}.occurred_at) // 3 as hours,
+    isodow({{ event }}.occurred_at) as weekday,
+    {{ event }}.device
+{%- endmacro %}
+
+{#- Takes by who or what `id` names in each context, of a CTE that has these as columns. -#}
 {% macro takes_by_context(known, id) -%}
     {%- for context in ('hours', 'weekday', 'device') %}
     select

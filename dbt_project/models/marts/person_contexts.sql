@@ -31,9 +31,7 @@ known as (
     select
         persons.as_of,
         persons.person_id,
-        hour(interactions.occurred_at) // 3 as hours,
-        isodow(interactions.occurred_at) as weekday,
-        interactions.device,
+        {{ contexts_of('interactions') }},
         count(*) as takes
     from persons
     inner join interactions

@@ -17,9 +17,7 @@ known as (
     select
         cuts.as_of,
         interactions.product_id,
-        hour(interactions.occurred_at) // 3 as hours,
-        isodow(interactions.occurred_at) as weekday,
-        interactions.device,
+        {{ contexts_of('interactions') }},
         count(*) as takes
     from cuts
     inner join interactions on {{ known_at_cut('interactions', 'cuts') }}
