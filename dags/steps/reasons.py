@@ -11,7 +11,8 @@ def with_reasons(night: Night, lists: pa.Table) -> pa.Table:
     """The rows of ``lists`` with their ``reason``, in order of platform, account and rank.
 
     A reason explains why an item was proposed, not how the network weighed it: by the generator of whose proposals for
-    this list the smallest share ranks above the item (of equal ones, the first of `GENERATORS`). Where that generator
+    this list the smallest share ranks above the item (of equal ones, the first of `GENERATORS`; one that is not among these
+    explains only what no other proposed). Where that generator
     starts from what the person took, the reason names the one take that leads to the item most, among those on this
     platform and on platforms that share theirs with it. Where there is none, the reason is silent about where the interest
     comes from.
@@ -43,14 +44,13 @@ def _may_name(night: Night) -> pa.Table:
     return pa.Table.from_pylist(pairs, pa.schema([("platform", pa.string()), ("took_on", pa.string())]))
 
 
-# those that start from what the person took come first: they say most about why
+# those of which there is something to say; the ones that start from what the person took come first: they say most about why
 GENERATORS = [
     "repeats",
     "ease",
     "neighbours",
     "graph",
     "transitions",
-    "towers",
     "category_taste",
     "trending",
     "popular",
@@ -75,7 +75,11 @@ strongest as (
     inner join sources using (person_id, platform, item_id)
     qualify row_number() over (
         partition by person_id, platform, item_id
-        order by sources.share_before, list_position($generators, sources.generator), sources.generator
+        order by
+            list_contains($generators, sources.generator) desc,
+            sources.share_before,
+            list_position($generators, sources.generator),
+            sources.generator
     ) = 1
 ),
 history as (

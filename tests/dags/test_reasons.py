@@ -288,6 +288,15 @@ def test_an_item_is_explained_by_the_generator_of_whose_proposals_the_fewest_ran
     ]
 
 
+def test_a_generator_that_can_say_nothing_explains_only_what_no_other_proposed(tmp_path, monkeypatch) -> None:
+    proposals = ["X towers 1", "Y ease 1", "X ease 2", "Y towers 2", "A towers 3"]
+    lists = [f"shop {item} drama personalised ranked" for item in "XA"]
+    assert reasons(tmp_path, monkeypatch, lists, proposals) == [
+        "because you bought Brazil (DVD) on shop",
+        "because of what you like",
+    ]
+
+
 def test_what_is_taken_again_is_explained_by_how_often_the_person_took_it_there(tmp_path, monkeypatch) -> None:
     """By the verb that says it most often, as known at the cut; takes elsewhere count nothing, however often they were."""
     lists = ["shop COFFEE drinks personalised ranked", "shop BOUGHT crime personalised ranked"]
