@@ -24,6 +24,7 @@ class TunedParams(BaseModel):
     deep_learning_rate: PositiveFloat | None = None
     wide_learning_rate: PositiveFloat | None = None
     wide_l1: PositiveFloat | None = None
+    embedding_l2: PositiveFloat | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -100,7 +101,7 @@ class Settings(BaseSettings):
     training_snapshots: int = Field(
         8, ge=1, description="Labelled snapshots to train on, besides the newest, which is held out."
     )
-    epochs: int = Field(3, ge=1, description="Passes over the training examples.")
+    epochs: int = Field(2, ge=1, description="Passes over the training examples.")
     loss: Literal["listwise", "log_loss"] = Field(
         "listwise", description="What the ranker learns: the order within each list, or each item's probability alone."
     )

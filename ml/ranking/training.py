@@ -34,21 +34,23 @@ LIST_KEYS = ("as_of", "person_id", "platform")
 
 @dataclass(frozen=True)
 class TrainingParams:
-    """Hyper-parameters. The L1 penalty is in the units of the summed loss: a wide weight stays zero until its
-    examples, together, pull it by more than that.
+    """Hyper-parameters. Both penalties are in the units of the summed loss: a wide weight stays zero until its
+    examples, together, pull it by more than `wide_l1`; each example adds `embedding_l2` times the squares of its embeddings.
 
     A listwise loss learns the order within each list; LOG_LOSS_SHARE of the log loss stays beside it, so that scores are
     probabilities still. `objectives` weighs what lists should bring (`ml.ranking.objectives`): the loss is the sum of theirs,
-    in units of the weight of take.
+    in units of the weight of take. `members` deep parts learn each by its own.
     """
 
-    epochs: int = 3
+    epochs: int = 2
     batch_size: int = 4096
     hidden: tuple[int, ...] = (128, 64, 32)
     embedding_dim: int = 8
+    members: int = 4
     deep_learning_rate: float = 0.02
     wide_learning_rate: float = 0.05
     wide_l1: float = 1.0
+    embedding_l2: float = 0.01
     loss: Literal["log_loss", "listwise"] = "log_loss"
     seed: int = 0
     objectives: Mapping[str, float] = field(default_factory=lambda: {TAKE: 1.0}, hash=False)
@@ -247,17 +249,26 @@ def _per_row(gradient: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     return tf.math.unsorted_segment_sum(flat, position, tf.size(rows)), rows
 
 
-def _listwise(label: tf.Tensor, weight: tf.Tensor, logits: tf.Tensor, rows_of: tf.Tensor) -> tf.Tensor:
-    """ListNet's top-one loss (Cao et al. 2007, equation 4) with binary gains, summed over the lists of a batch.
+def _log_loss(label: tf.Tensor, weight: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Summed over rows, the mean of all members. Labels and weights are (rows,), logits (rows, members)."""
+    labels = tf.broadcast_to(label[:, None], tf.shape(logits))
+    losses = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=1)
+    return tf.reduce_sum(weight * losses)
 
-    All are (rows,), whole lists one after the other; ``rows_of`` says of each row which list it is in. A list without a
-    positive has no loss.
+
+def _listwise(label: tf.Tensor, weight: tf.Tensor, logits: tf.Tensor, rows_of: tf.Tensor) -> tf.Tensor:
+    """ListNet's top-one loss (Cao et al. 2007, equation 4) with binary gains, summed over the lists of a batch, the mean of all members.
+
+    Labels and weights are (rows,), logits (rows, members), whole lists one after the other; ``rows_of`` says of each row
+    which list it is in. A list without a positive has no loss.
     """
     shifted = logits - tf.gather(tf.math.segment_max(logits, rows_of), rows_of)
     partition = tf.math.log(tf.math.segment_sum(tf.exp(shifted), rows_of))
     gains = label * weight
-    surprise = tf.math.segment_sum(gains * (tf.gather(partition, rows_of) - shifted), rows_of)
-    return tf.reduce_sum(tf.math.divide_no_nan(surprise, tf.math.segment_sum(gains, rows_of)))
+    surprise = gains * tf.reduce_mean(tf.gather(partition, rows_of) - shifted, axis=1)
+    return tf.reduce_sum(
+        tf.math.divide_no_nan(tf.math.segment_sum(surprise, rows_of), tf.math.segment_sum(gains, rows_of))
+    )
 
 
 def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., tf.Tensor]:
@@ -269,7 +280,7 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
 
     def loss_of(label: tf.Tensor, weight: tf.Tensor, logits: tf.Tensor, rows_of: tf.Tensor) -> tf.Tensor:
         """Of one objective, summed over the rows of a batch, or over its lists."""
-        loss = tf.reduce_sum(weight * tf.nn.sigmoid_cross_entropy_with_logits(label, logits))
+        loss = _log_loss(label, weight, logits)
         if params.loss == "listwise":
             loss = LOG_LOSS_SHARE * loss + _listwise(label, weight, logits, rows_of)
         return loss
@@ -295,8 +306,9 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
                 columns = zip(tf.unstack(label, axis=1), tf.unstack(weight, axis=1), logits, strict=True)
                 losses = [loss_of(*of_one, rows.value_rowids()) for of_one in columns]
                 loss = tf.add_n([share * each for share, each in zip(shares, losses, strict=True)])
+                penalised = loss + params.embedding_l2 * tf.reduce_sum(tf.square(embedding_rows))
             wide_gradient, embedding_gradient, *gradients = tape.gradient(
-                loss, [wide_rows, embedding_rows, *optimisers.dense]
+                penalised, [wide_rows, embedding_rows, *optimisers.dense]
             )
             if wide_ids.shape[1]:
                 optimisers.apply_wide(*_per_row(wide_gradient, wide_ids))
@@ -338,13 +350,12 @@ def train(
         if not np.isfinite(column).any():
             log.warning("feature '%s' has no finite value in the training examples: it teaches nothing", name)
     values = with_new_values(known, value_fingerprints(spec, encoded.fingerprints).numpy())
-    model = build_model(
-        spec, params.hidden, params.embedding_dim, params.seed, values, [each.objective for each in taught]
-    )
+    objectives = [each.objective for each in taught]
+    model = build_model(spec, params.hidden, params.embedding_dim, params.members, params.seed, values, objectives)
     network = network_of(model)
     network.adapt(encoded.numbers)
     rates = [float(np.average(each.labels, weights=each.weights)) for each in taught]
-    network.dense[-1].bias.assign([np.log(rate / (1 - rate)) for rate in rates])
+    network.biases[-1].assign(np.broadcast_to([np.log(rate / (1 - rate)) for rate in rates], network.biases[-1].shape))
     taken_over = take_over(network, ancestor) if ancestor is not None else None
 
     ids = network.table_rows(encoded.fingerprints)

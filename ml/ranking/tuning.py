@@ -28,6 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "deep_learning_rate": (0.002, 0.2),
     "wide_learning_rate": (0.005, 0.5),
     "wide_l1": (0.05, 20.0),
+    "embedding_l2": (0.0001, 0.1),
 }
 HIDDEN = {(32,), (64, 32), (128, 64), (128, 64, 32), (256, 128, 64)}
 

@@ -1,6 +1,7 @@
 """Starting a network from one that was trained before: whatever both have is taken over, all else stays as it began."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -35,14 +36,14 @@ def take_over(network: WideDeep, parent: WideDeep) -> TakenOver:
     - A value keeps its wide weight, and its embedding where that is as wide in both.
     - A cross of the same name, parts and buckets keeps its wide weights.
     - Outputs are kept by the name of their objective: a new one begins as it would without a parent.
-    - The dense layers are kept where `hidden` and `embedding_dim` are the same: of the first one the rows that read a
+    - The dense layers are kept where `hidden`, `embedding_dim` and `members` are the same: of the first one the rows that read a
       feature which both have, of the others all. What the first layer has learned of numbers holds although their
       distribution is learned anew: P(X <= x) means the same.
     """
     shared, same_width = slice(1 + parent.values), network.embedding_dim == parent.embedding_dim
     crosses = [cross for cross in network.spec.crosses if cross in parent.spec.crosses]
     ours, theirs = network.inputs_of_features(), parent.inputs_of_features()
-    same_layers = same_width and network.hidden == parent.hidden
+    same_layers = same_width and (network.hidden, network.members) == (parent.hidden, parent.members)
     features = [name for name in ours if name in theirs] if same_layers else []
 
     names, old_names = ([objective.name for objective in each.objectives] for each in (network, parent))
@@ -58,14 +59,13 @@ def take_over(network: WideDeep, parent: WideDeep) -> TakenOver:
         if same_width:
             _keep(embeddings, shared, old_embeddings, shared)
         if same_layers:
-            *hidden, last, bias = zip(dense, old_dense, strict=True)
             inputs = [position for name in features for position in ours[name]]
             old_inputs = [position for name in features for position in theirs[name]]
-            for position, (weights, old_weights) in enumerate([*hidden, last]):
+            for position, (weights, old_weights) in enumerate(zip(dense, old_dense, strict=True)):
                 rows, old_rows = (inputs, old_inputs) if position == 0 else (ALL, ALL)
-                columns, old_columns = (outputs, old_outputs) if weights is last[0] else (ALL, ALL)
+                of_outputs = position >= len(dense) - 2  # the last kernel and bias
+                columns, old_columns = (outputs, old_outputs) if of_outputs else (ALL, ALL)
                 _keep(weights, rows, old_weights, old_rows, columns, old_columns)
-            _keep(bias[0], outputs, bias[1], old_outputs)
     return TakenOver(
         parent.values,
         network.values - parent.values,
@@ -85,10 +85,11 @@ def _keep(
     old_columns: Places = ALL,
 ) -> None:
     values, old_values = weights.numpy(), old.numpy()
-    table, old_table = (each.reshape(len(each), -1) for each in (values, old_values))
+    table, old_table = (each[:, None] if each.ndim == 1 else each for each in (values, old_values))
     table[_cells(table, rows, columns)] = old_table[_cells(old_table, old_rows, old_columns)]
     weights.assign(values)
 
 
-def _cells(table: npt.NDArray[np.float32], rows: Places, columns: Places) -> tuple[npt.NDArray[np.int64], ...]:
-    return np.ix_(np.arange(table.shape[0])[rows], np.arange(table.shape[1])[columns])
+def _cells(table: npt.NDArray[np.float32], rows: Places, columns: Places) -> tuple[Any, ...]:
+    """Where these rows and columns are, in every member's table of its own."""
+    return ..., *np.ix_(np.arange(table.shape[-2])[rows], np.arange(table.shape[-1])[columns])

@@ -2,7 +2,9 @@
 
 The wide part is linear in categorical features and their cross-products; the deep part sends embeddings and
 normalised numbers through ReLU layers; a logistic output for each objective joins them, with wide weights of its own and
-layers that all share. Everything between a raw column and the network is inside the model:
+layers that all share. The deep part is an ensemble in one network: its members share the embeddings and the wide part, have
+layers of their own, and learn each by its own loss (as TabM does, Gorishniy et al. 2025, arXiv 2410.24210). Everything
+between a raw column and the network is inside the model:
 
 - a categorical value has a row of its own in the tables of weights and embeddings, for as long as versions start from
   one another: new values get rows after all others. Null and the empty string are one value. All values that no version
@@ -13,9 +15,10 @@ layers that all share. Everything between a raw column and the network is inside
   logarithm, and a flag for a missing one (null or NaN). Infinity is read as the extreme seen in training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import reduce
+from itertools import chain, pairwise
 from typing import Any
 
 import keras
@@ -82,6 +85,7 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         spec: the features, as `FeatureSpec.to_json` writes them.
         hidden: units of the ReLU layers.
         embedding_dim: width of each categorical value's embedding.
+        members: how many deep parts there are; a row's log odds are the mean of theirs.
         seed: of every initial weight. The initial embeddings of the first rows do not depend on how many there are.
         values: how many values of categorical features are known.
         objectives: what each logit stands for, as `dataclasses.asdict` gives them; without them take alone.
@@ -95,6 +99,7 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         spec: str,
         hidden: list[int],
         embedding_dim: int,
+        members: int,
         seed: int,
         values: int = 0,
         objectives: Sequence[dict[str, Any]] = (),
@@ -105,18 +110,12 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         self.spec = FeatureSpec.from_json(spec)
         self.hidden = list(hidden)
         self.embedding_dim = embedding_dim
+        self.members = members
         self.seed = seed
         self.values = values
         sizes = [cross.buckets for cross in self.spec.crosses]
         self._buckets = np.array(sizes, np.int64)
         self._offsets = 1 + values + np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        self.dense = [
-            keras.layers.Dense(units, activation="relu", kernel_initializer=self._initializer("HeUniform", depth))
-            for depth, units in enumerate(self.hidden)
-        ]
-        self.dense.append(
-            keras.layers.Dense(len(self.objectives), kernel_initializer=self._initializer("GlorotUniform", len(hidden)))
-        )
         self.score_batch = tf.function(
             self.weighted_probability,
             input_signature=[
@@ -126,8 +125,15 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
             ],
         )
 
-    def _initializer(self, name: str, position: int, **kwargs: Any) -> keras.initializers.Initializer:
-        return getattr(keras.initializers, name)(seed=self.seed + 1 + position, **kwargs)
+    def _initial_kernels(self, depth: int) -> Callable[..., tf.Tensor]:
+        """Draws the kernels of one layer (members, inputs, units), each member's by itself."""
+        draw = keras.initializers.HeUniform if depth < len(self.hidden) else keras.initializers.GlorotUniform
+
+        def draw_each(shape: tuple[int, int, int], dtype: str) -> tf.Tensor:
+            seeds = np.random.SeedSequence([self.seed, 1 + depth]).generate_state(shape[0])
+            return tf.stack([draw(seed=int(seed))(shape[1:], dtype) for seed in seeds])
+
+        return draw_each
 
     def _initial_embeddings(self, shape: tuple[int, int], dtype: str) -> npt.NDArray[np.float32]:
         embeddings = np.random.default_rng(self.seed).uniform(-0.05, 0.05, shape).astype(dtype)
@@ -151,9 +157,17 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
             name="embeddings", shape=(1 + self.values, self.embedding_dim), initializer=self._initial_embeddings
         )
         width = len(self.spec.categorical) * self.embedding_dim + 3 * numbers
-        for layer in self.dense:
-            layer.build((None, width))
-            width = layer.units
+        units = [*self.hidden, len(self.objectives)]
+        self.kernels = [
+            self.add_weight(
+                name=f"kernel_{depth}", shape=(self.members, *ends), initializer=self._initial_kernels(depth)
+            )
+            for depth, ends in enumerate(pairwise([width, *units]))
+        ]
+        self.biases = [
+            self.add_weight(name=f"bias_{depth}", shape=(self.members, 1, wide), initializer="zeros")
+            for depth, wide in enumerate(units)
+        ]
         self.squares = [
             self.add_weight(
                 name=f"squares_{position}",
@@ -167,8 +181,11 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
 
     @property
     def learned(self) -> list[keras.Variable]:
-        """Every weight that training changes: wide, embeddings, and kernel and bias of each dense layer."""
-        return [self.wide, self.embeddings, *(weight for layer in self.dense for weight in layer.weights)]
+        """Every weight that training changes.
+
+        They are wide, embeddings, and of each layer a kernel (members, inputs, units) and a bias (members, 1, units).
+        """
+        return [self.wide, self.embeddings, *chain.from_iterable(zip(self.kernels, self.biases, strict=True))]
 
     def adapt(self, numbers: npt.NDArray[np.float32]) -> None:
         """Learns each number's distribution from (rows, numeric features); NaN is missing, infinity is left out."""
@@ -244,17 +261,19 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         return tf.concat([distribution * present, logs * present, 1.0 - present], axis=1)
 
     def logits(self, wide_rows: tf.Tensor, embedding_rows: tf.Tensor, normalised: tf.Tensor) -> list[tf.Tensor]:
-        """Each objective's joined log odds (rows,), of looked-up weights, embeddings (rows, categorical, dim) and numbers.
+        """Each objective's joined log odds (rows, members), of looked-up weights, embeddings (rows, categorical, dim) and numbers.
 
         Weights are (rows, looked up), or (rows, looked up, objectives) of several.
         """
         width = len(self.spec.categorical) * self.embedding_dim
         deep = tf.concat([tf.reshape(embedding_rows, (tf.shape(wide_rows)[0], width)), normalised], axis=1)
-        for layer in self.dense:
-            deep = layer(deep)
+        *hidden, last = zip(self.kernels, self.biases, strict=True)
+        for kernel, bias in hidden:
+            deep = tf.nn.relu(tf.matmul(deep, kernel) + bias)
+        deep = tf.transpose(tf.matmul(deep, last[0]) + last[1], (2, 1, 0))
         wide = tf.reduce_sum(wide_rows, axis=1)
         by_objective = [wide] if len(self.objectives) == 1 else tf.unstack(wide, axis=1)
-        return [deep[:, position] + each for position, each in enumerate(by_objective)]
+        return [deep[position] + each[:, None] for position, each in enumerate(by_objective)]
 
     def weights_on(self, platforms: Sequence[str]) -> Floats:
         """What each objective counts on each platform, (platforms, objectives); a row sums to one.
@@ -278,7 +297,8 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         ids = self.table_rows(fingerprints)
         embedding_rows = tf.gather(self.embeddings, ids[:, : len(self.spec.categorical)])
         logits = self.logits(tf.gather(self.wide, ids), embedding_rows, self.normalised(numbers))
-        return tf.add_n([weights[:, position] * tf.sigmoid(each) for position, each in enumerate(logits)])
+        probabilities = [tf.sigmoid(tf.reduce_mean(each, axis=1)) for each in logits]
+        return tf.add_n([weights[:, position] * each for position, each in enumerate(probabilities)])
 
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         rows = tf.shape(next(iter(inputs.values())))[0]
@@ -301,6 +321,7 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
             "spec": self.spec.to_json(),
             "hidden": self.hidden,
             "embedding_dim": self.embedding_dim,
+            "members": self.members,
             "seed": self.seed,
             "values": self.values,
             "objectives": [asdict(objective) for objective in self.objectives],
@@ -312,6 +333,7 @@ def build_model(
     spec: FeatureSpec,
     hidden: tuple[int, ...],
     embedding_dim: int,
+    members: int,
     seed: int,
     values: Fingerprints,
     objectives: Sequence[Objective] = TAKE_ALONE,
@@ -325,7 +347,7 @@ def build_model(
     inputs = {name: keras.Input((), name=name, dtype="string") for name in names}
     inputs |= {name: keras.Input((), name=name, dtype="float32") for name in spec.numeric}
     declared = [asdict(objective) for objective in objectives]
-    network = WideDeep(spec.to_json(), list(hidden), embedding_dim, seed, len(values), declared, name=LAYER)
+    network = WideDeep(spec.to_json(), list(hidden), embedding_dim, members, seed, len(values), declared, name=LAYER)
     model = keras.Model(inputs, network(inputs), name="wide_and_deep")
     network.learn_values(values)
     return model

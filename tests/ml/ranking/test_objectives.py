@@ -113,7 +113,7 @@ def test_a_saved_model_of_several_objectives_scores_raw_columns(examples: pa.Tab
 
 
 def test_a_list_without_its_platform_has_no_score() -> None:
-    model = build_model(SPEC, (4,), 2, 0, np.empty(0, np.int64), TAKE_ALONE * 2)
+    model = build_model(SPEC, (4,), 2, 1, 0, np.empty(0, np.int64), TAKE_ALONE * 2)
     with pytest.raises(ValueError, match="candidates lack column 'platform'"):
         score(model, SPEC, of_genre("shop").drop_columns(["platform"]))
     with pytest.raises(ValueError, match=r"did not learn objective 'click'. It learned: \['take', 'take'\]"):

@@ -41,24 +41,29 @@ def test_same_seed_same_weights(make_examples: Examples, spec: FeatureSpec) -> N
 
 def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spec: FeatureSpec) -> None:
     table = make_examples(300, 1)
-    params = replace(QUICK, batch_size=300, wide_l1=2.0)
+    params = replace(QUICK, batch_size=300, wide_l1=2.0, embedding_l2=0.5)
     trained = network_of(train(table, None, spec, params).model)
 
-    oracle = network_of(build_model(spec, params.hidden, params.embedding_dim, params.seed, trained.known_values))
+    oracle = network_of(
+        build_model(spec, params.hidden, params.embedding_dim, params.members, params.seed, trained.known_values)
+    )
     numbers = np.column_stack([table[name].to_numpy() for name in spec.numeric]).astype(np.float32)
     label = table["label"].to_numpy().astype(np.float32)
     oracle.adapt(numbers)
-    oracle.dense[-1].bias.assign([np.log(label.mean() / (1 - label.mean()))])
+    oracle.biases[-1].assign(np.full(oracle.biases[-1].shape, np.log(label.mean() / (1 - label.mean()))))
     strings = tf.constant(np.column_stack([table[name].to_numpy() for name in spec.categorical]).tolist())
     wide = keras.optimizers.Ftrl(
         params.wide_learning_rate, initial_accumulator_value=1.0, l1_regularization_strength=params.wide_l1
     )
     deep = keras.optimizers.Adagrad(params.deep_learning_rate, initial_accumulator_value=1e-6, epsilon=1e-12)
     deep_variables = [variable for variable in oracle.trainable_variables if variable is not oracle.wide]
+    ids = oracle.table_rows(fingerprint(strings))
     with tf.GradientTape() as tape:
-        loss = len(label) * keras.losses.BinaryCrossentropy()(
-            label, oracle.weighted_probability(fingerprint(strings), numbers, np.ones((len(label), 1), np.float32))
-        )
+        embedded = tf.gather(oracle.embeddings, ids[:, : len(spec.categorical)])
+        [logits] = oracle.logits(tf.gather(oracle.wide, ids), embedded, oracle.normalised(numbers))
+        labels = np.repeat(label[:, None], params.members, axis=1)
+        loss = len(label) * keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
+        loss += params.embedding_l2 * tf.reduce_sum(embedded**2)
     gradients = tape.gradient(loss, [oracle.wide.value, *[variable.value for variable in deep_variables]])
     wide.apply([tf.convert_to_tensor(gradients[0])], [oracle.wide])
     deep.apply([tf.convert_to_tensor(gradient) for gradient in gradients[1:]], deep_variables)
@@ -151,16 +156,20 @@ def test_one_kind_of_feature_is_enough(make_examples: Examples, spec: FeatureSpe
 
 
 def test_the_listwise_loss_by_hand() -> None:
-    """Two lists: the positive holds 3/4 of the first's softmax; the second's two positives hold 1/2 and 1/4."""
-    logits = np.log(np.array([3.0, 1.0, 2.0, 1.0, 1.0], np.float32))
+    """Two lists: for one member the positive holds 3/4 of the first's softmax, and the second's two positives 1/2 and 1/4.
+
+    For the other member all rows are equal.
+    """
+    logits = np.log(np.array([[3.0, 1.0, 2.0, 1.0, 1.0], np.ones(5)], np.float32)).T
     label = tf.constant([1.0, 0.0, 1.0, 1.0, 0.0])
     loss = _listwise(label, tf.ones(5), tf.constant(logits), tf.constant([0, 0, 1, 1, 1], tf.int64))
-    assert float(loss) == pytest.approx(-np.log(3 / 4) - (np.log(1 / 2) + np.log(1 / 4)) / 2, abs=1e-6)
+    one, other = -np.log(3 / 4) - (np.log(1 / 2) + np.log(1 / 4)) / 2, np.log(2) + np.log(3)
+    assert float(loss) == pytest.approx((one + other) / 2, abs=1e-6)
 
 
 def test_a_list_without_a_positive_teaches_no_order() -> None:
-    lists = tf.constant([0, 0, 1], tf.int64)
-    assert float(_listwise(tf.constant([0.0, 0.0, 1.0]), tf.ones(3), tf.constant([5.0, 1.0, 2.0]), lists)) == 0.0
+    lists, logits = tf.constant([0, 0, 1], tf.int64), tf.constant([[5.0], [1.0], [2.0]])
+    assert float(_listwise(tf.constant([0.0, 0.0, 1.0]), tf.ones(3), logits, lists)) == 0.0
 
 
 def in_lists(table: pa.Table, size: int) -> pa.Table:

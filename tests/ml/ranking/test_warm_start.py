@@ -42,9 +42,8 @@ def test_training_goes_on_where_the_parent_ended(parent: TrainedModel, later: pa
         assert np.count_nonzero(learned) > 0
         assert np.allclose(ours.wide.numpy()[ours.buckets_of(cross)], learned, atol=1e-3)
     assert np.allclose(ours.embeddings.numpy()[:known], theirs.embeddings.numpy(), atol=1e-4)
-    for layer, learned in zip(ours.dense, theirs.dense, strict=True):
-        assert np.allclose(layer.kernel.numpy(), learned.kernel.numpy(), atol=1e-4)
-        assert np.allclose(layer.bias.numpy(), learned.bias.numpy(), atol=1e-4)
+    for mine, learned in zip([*ours.kernels, *ours.biases], [*theirs.kernels, *theirs.biases], strict=True):
+        assert np.allclose(mine.numpy(), learned.numpy(), atol=1e-4)
     assert child.taken_over == TakenOver(theirs.values, 1, True, spec.columns, (), ("genre_x_age",))
 
 
@@ -74,12 +73,12 @@ def test_what_the_parent_has_not_begins_anew(parent: TrainedModel, later: pa.Tab
     assert child.taken_over == TakenOver(
         network_of(parent.model).values, 1, True, ("age", "genre", "recency"), ("tone",), ()
     )
-    ours, theirs = (network_of(model).dense[0].kernel.numpy() for model in (child.model, parent.model))
+    ours, theirs = (network_of(model).kernels[0].numpy() for model in (child.model, parent.model))
     # the parent reads genre, age, then recency and noise three times; the child age, genre, then tone and recency
-    assert np.allclose(ours[0:4], theirs[4:8], atol=1e-4)
-    assert np.allclose(ours[4:8], theirs[0:4], atol=1e-4)
-    assert np.allclose(ours[[9, 11, 13]], theirs[[8, 10, 12]], atol=1e-4)
-    assert not np.allclose(ours[[8, 10, 12]], theirs[[9, 11, 13]], atol=1e-2)
+    assert np.allclose(ours[:, 0:4], theirs[:, 4:8], atol=1e-4)
+    assert np.allclose(ours[:, 4:8], theirs[:, 0:4], atol=1e-4)
+    assert np.allclose(ours[:, [9, 11, 13]], theirs[:, [8, 10, 12]], atol=1e-4)
+    assert not np.allclose(ours[:, [8, 10, 12]], theirs[:, [9, 11, 13]], atol=1e-2)
 
 
 def test_another_network_begins_with_the_values_weights_alone(
@@ -96,7 +95,7 @@ def test_a_child_that_learned_nothing_yet_scores_as_its_parent(
 ) -> None:
     theirs = network_of(parent.model)
     more = with_new_values(theirs.known_values, np.arange(5))
-    model = build_model(spec, PARAMS.hidden, PARAMS.embedding_dim, 99, more)
+    model = build_model(spec, PARAMS.hidden, PARAMS.embedding_dim, PARAMS.members, 99, more)
     ours = network_of(model)
     ours.quantiles.assign(theirs.quantiles)
     ours.moments.assign(theirs.moments)

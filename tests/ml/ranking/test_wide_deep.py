@@ -3,9 +3,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from scipy.special import logit
 
 from ml.ranking.features import Feature, FeatureSpec
 from ml.ranking.training import TrainedModel, TrainingParams, score, train
@@ -43,7 +45,7 @@ def test_fingerprints_and_buckets_never_change() -> None:
         (Feature("a", "categorical"), Feature("b", "categorical"), Feature("x", "cross", 10_000, ("a", "b")))
     )
     strings = fingerprint(tf.constant([["x", "y"], ["y", "x"], ["", "Zoë"]]))
-    network = network_of(build_model(spec, (4,), 2, seed=0, values=NO_VALUES))
+    network = network_of(build_model(spec, (4,), 2, members=2, seed=0, values=NO_VALUES))
     # published models depend on these: a change here makes every registered version score nonsense
     assert value_fingerprints(spec, strings).numpy()[0].tolist() == [7292312647232069615, 1170619236543831951]
     assert (network.table_rows(strings).numpy()[:, 2] - network.buckets_of(spec.crosses[0]).start).tolist() == [
@@ -60,7 +62,7 @@ def test_a_value_keeps_its_row_and_what_is_not_known_has_none() -> None:
         return fingerprint(tf.constant(rows))
 
     def network(values: Fingerprints) -> WideDeep:
-        return network_of(build_model(spec, (4,), 2, seed=0, values=values))
+        return network_of(build_model(spec, (4,), 2, members=2, seed=0, values=values))
 
     before = with_new_values(NO_VALUES, value_fingerprints(spec, fingerprints(("x", ""), ("y", ""))).numpy())
     found = value_fingerprints(spec, fingerprints(("new", "x"), ("x", ""), ("other", ""))).numpy()
@@ -81,7 +83,9 @@ def test_a_value_keeps_its_row_and_what_is_not_known_has_none() -> None:
 
 
 def test_numbers_become_distribution_logarithm_and_missing_flag() -> None:
-    network = network_of(build_model(FeatureSpec((Feature("n", "numeric"),)), (4,), 2, seed=0, values=NO_VALUES))
+    network = network_of(
+        build_model(FeatureSpec((Feature("n", "numeric"),)), (4,), 2, members=2, seed=0, values=NO_VALUES)
+    )
     network.adapt(np.arange(1, QUANTILES + 1, dtype=np.float32)[:, None])
     values = np.array([[1], [QUANTILES / 2], [QUANTILES], [np.nan], [np.inf], [-np.inf], [10 * QUANTILES]], np.float32)
     distribution, logarithm, missing = network.normalised(values).numpy().T
@@ -109,6 +113,26 @@ def test_missing_unseen_and_infinite_inputs_have_a_score(trained: TrainedModel, 
     assert not network.wide.numpy()[UNSEEN]  # it teaches nothing
     assert not network.embeddings.numpy()[UNSEEN].any()
     assert scored(genre="never seen", age="a1") != scored(genre="g1", age="a1")
+
+
+def test_log_odds_are_the_mean_of_members_that_differ(make_examples: Examples, spec: FeatureSpec) -> None:
+    table = make_examples(500, 1)
+    params = TrainingParams(epochs=1, batch_size=100, hidden=(8, 4), members=3)
+    together = train(table, None, spec, params).model
+    network = network_of(together)
+
+    def alone(member: int) -> npt.NDArray[np.float32]:
+        model = build_model(spec, params.hidden, params.embedding_dim, 1, params.seed, network.known_values)
+        own = network_of(model)
+        for name in ("quantiles", "moments", "wide", "embeddings"):
+            getattr(own, name).assign(getattr(network, name))
+        for mine, theirs in zip([*own.kernels, *own.biases], [*network.kernels, *network.biases], strict=True):
+            mine.assign(theirs[member : member + 1])
+        return logit(score(model, spec, table))
+
+    members = np.stack([alone(member) for member in range(params.members)])
+    assert members.std(axis=0).min() > 1e-4
+    assert np.allclose(members.mean(axis=0), logit(score(together, spec, table)), atol=1e-4)
 
 
 def test_a_cross_learns_what_its_parts_cannot() -> None:
