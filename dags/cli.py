@@ -119,9 +119,10 @@ def _run_night(settings: Settings, as_of: date, demo_size: Literal["full", "smal
     started = time.monotonic()
     night = Night(as_of, settings=settings)
     if all(platform.connection not in os.environ for platform in night.platforms.values()):
-        from infra.demo import build_demo
-
-        build_demo(settings.demo_path, demo_size, progress=lambda text: console.print(f"  demo: {text}"))
+        # in a process of its own: what building takes in memory would be kept all night
+        built = subprocess.run([sys.executable, "-m", "dags.cli", "demo", "--size", demo_size], check=False)
+        if built.returncode:
+            raise typer.Exit(built.returncode)
     environment = airflow_environment(settings)
     with console.status("preparing Airflow's database"):
         prepare_airflow(environment)
