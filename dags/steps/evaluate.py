@@ -178,7 +178,7 @@ def held_out_of(night: Night) -> HeldOut:
 def fingerprint_of(versions: dict[str, ModelVersion], held_out: HeldOut, settings: Settings) -> str:
     """Identifies everything that a comparison is made of."""
     tables = [value for value in vars(held_out).values() if isinstance(value, pa.Table)]
-    parts = [f"{name} {version.version}" for name, version in versions.items()]
+    parts = [f"{name} {version.uri}" for name, version in versions.items()]
     parts += [f"{settings.seed} {settings.list_size} {settings.max_per_category} {settings.diversity}"]
     parts += [code_of("evaluation"), *(digest_of(table) for table in tables)]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()

@@ -102,6 +102,7 @@ def test_other_data_is_compared_anew(night, changed, table) -> None:
 @pytest.mark.parametrize(
     "versions",
     [
+        {"challenger": ModelVersion("another", 1, "run")},
         {"challenger": ModelVersion("ranker", 2, "run")},
         VERSIONS | {"champion": ModelVersion("ranker", 2, "run")},
     ],
