@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     scoring_shards: int = Field(2, ge=1, description="Shards of persons scored as separate Airflow tasks.")
 
     # --- the machine
-    duckdb_memory_limit: str = Field("2GB", description="Memory DuckDB may take before it spills to disk.")
+    duckdb_memory_limit: str = Field("1500MB", description="Memory DuckDB may take before it spills to disk.")
     threads: int = Field(2, ge=1, description="Threads for DuckDB and TensorFlow.")
 
     @cached_property
