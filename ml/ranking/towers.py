@@ -83,7 +83,7 @@ def towers(takes: pa.Table, products: pa.Table, persons: pa.Array, seed: int = 0
 
 
 def _tokens(products: pa.Table) -> tf.RaggedTensor:
-    """Rows of the content's embeddings by product, at most TOKENS each: hashed words of what is known of it."""
+    """Rows of the content's embeddings by product, 1 to TOKENS each: hashed words of what is known of it."""
 
     def texts(name: str) -> tf.Tensor:
         return tf.constant(products[name].fill_null("").to_numpy().astype(str))
@@ -111,6 +111,9 @@ def _tokens(products: pa.Table) -> tf.RaggedTensor:
         for field, ragged in words.items()
     ]
     first = tf.concat(named, axis=1)[:, :TOKENS]
+    # a lookup of several rows at once leaves out those at the end that have none
+    nothing = tf.ragged.boolean_mask(tf.fill((first.nrows(), 1), "nothing"), first.row_lengths()[:, None] == 0)
+    first = tf.concat([first, nothing], axis=1)
     return tf.ragged.map_flat_values(lambda word: tf.strings.to_hash_bucket_fast(word, TOKEN_ROWS), first)
 
 

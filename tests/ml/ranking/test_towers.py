@@ -94,6 +94,14 @@ def test_nothing_is_learned_where_nobody_took_two() -> None:
     assert towers(tastes().slice(0, 0), catalogue(), PERSONS).num_rows == 0
 
 
+def test_a_product_of_which_nothing_is_known_has_a_vector() -> None:
+    unknown = {"product_id": "zzz", "title": "!!!"}
+    products = pa.concat_tables([catalogue(), pa.Table.from_pylist([unknown], catalogue().schema)])
+    found = towers(tastes(), products, PERSONS)
+    assert "zzz" in found["id"].to_pylist()
+    assert np.isfinite(np.stack(found["vector"].to_pylist())).all()
+
+
 def test_words_of_any_script_count_and_what_is_unknown_does_not() -> None:
     def row(title: str | None, categories: str | None = None, price: float | None = None) -> dict[str, object]:
         return {"product_id": "a", "title": title, "categories": categories, "price": price}
@@ -112,7 +120,8 @@ def test_words_of_any_script_count_and_what_is_unknown_does_not() -> None:
     ]
     tokens = module._tokens(pa.Table.from_pylist(rows, catalogue().schema)).to_list()
     assert tokens[0] == tokens[1] != tokens[2]
-    assert [len(words) for words in tokens] == [2, 2, 2, 0, 2, 2, 2, 0, 0, 1]
+    assert [len(words) for words in tokens] == [2, 2, 2, 1, 2, 2, 2, 1, 1, 1]
+    assert tokens[3] == tokens[7] == tokens[8] != tokens[9]
     assert tokens[4] == tokens[5]  # both cost between two and four
     assert tokens[6] == tokens[0]  # where a word stands does not matter
 
