@@ -11,8 +11,9 @@ from ml.evaluation.comparison import ALL
 
 METRIC, TITLE = "ndcg_at_10", "NDCG@10"
 MARGIN = 0.05
-# Most lists score 0. The mean of fewer people hangs on a handful of hits, whose percentile interval is too short.
-LARGE_COHORT = 100
+# Most lists score 0. The mean of fewer people hangs on a handful of hits, whose percentile interval is too short; that of one
+# person's list has no width at all. Platforms are few, and none may be spoilt, so of them fewer people are enough.
+LARGE_COHORT, LARGE_PLATFORM = 100, 30
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ def decide(
     The challenger is promoted when its metrics are finite and either there is no champion, or its difference to the
     champion is (1) overall not below minus `margin` times the champion's value, even at the interval's lower end (the
     usual test of non-inferiority: Piaggio et al. 2012), and (2) significantly below zero (the interval's upper end)
-    neither overall, nor on any platform, nor in any cohort of `LARGE_COHORT` people or more, so that neither many small
-    losses nor one group's large one pass. One that finds nothing at all is not promoted over a champion, though that may
+    neither overall, nor on any platform of `LARGE_PLATFORM` people or more, nor in any cohort of `LARGE_COHORT` or more, so that
+    neither many small losses nor one group's large one pass. One that finds nothing at all is not promoted over a champion, though that may
     have found nothing either: nothing was judged. Baselines never decide; a challenger that does not beat one is warned about
     in the reasons.
 
@@ -98,7 +99,8 @@ def decide(
     against += [
         f"keep: on {part.scope} the challenger is significantly worse: {TITLE} {part}"
         for part in (overall, *parts)
-        if part.high < 0 and (part.cohort == ALL or part.people >= LARGE_COHORT)
+        if part.high < 0
+        and (part is overall or part.people >= (LARGE_PLATFORM if part.cohort == ALL else LARGE_COHORT))
     ]
     if against:
         return Decision(False, [*against, *notes])

@@ -10,6 +10,7 @@ Interval = tuple[float, float, float]
 def comparison(
     overall: Interval = (0.0, -0.001, 0.001),
     shop: Interval = (0.0, -0.02, 0.02),
+    shop_people: int = 30,
     heavy: Interval = (0.0, -0.02, 0.02),
     heavy_people: int = 100,
     popularity: Interval = (0.05, 0.04, 0.06),
@@ -23,7 +24,7 @@ def comparison(
         ("champion", None, "all", "history: heavy", "ndcg_at_10", 0.3, 0.28, 0.32, heavy_people),
         ("challenger", "champion", "all", "history: heavy", "ndcg_at_10", *heavy, heavy_people),
         ("challenger", "champion", "all", "all", "ndcg_at_10", *overall, 500),
-        ("challenger", "champion", "shop", "all", "ndcg_at_10", *shop, 50),
+        ("challenger", "champion", "shop", "all", "ndcg_at_10", *shop, shop_people),
         ("challenger", "popularity", "all", "all", "ndcg_at_10", *popularity, 500),
     ]
     return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA)
@@ -38,6 +39,7 @@ def comparison(
         (comparison(overall=(0.0, -0.011, 0.011)), False, "below the margin of -0.0100 (5% of the champion's)"),
         (comparison(overall=(-0.004, -0.006, -0.002)), False, "keep: on all the challenger is significantly worse"),
         (comparison(shop=(-0.02, -0.03, -0.01)), False, "keep: on shop the challenger is significantly worse"),
+        (comparison(shop=(-0.02, -0.03, -0.01), shop_people=29), True, "promote: not worse than the champion"),
         (
             comparison(heavy=(-0.02, -0.03, -0.01)),
             False,
