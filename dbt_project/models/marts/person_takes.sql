@@ -19,6 +19,7 @@ final as (
         max(interactions.weight) as weight
     from cuts
     inner join interactions on {{ known_at_cut('interactions', 'cuts') }}
+    where interactions.is_positive -- nobody wants more of what they skipped, or looked at and left
     group by all
 )
 
