@@ -130,6 +130,8 @@ class _Taught:
 def _taught(table: pa.Table, objective: Objective, where: str) -> _Taught:
     """Labels and weights of mean one; an objective other than take learns from the platforms where it was ever seen alone.
 
+    The positives of take weigh as much as negatives in the mean: their weights say which of them to heed more, and must not
+    make takes rarer than they are, or scores would be no probabilities.
     Those are the platforms that `objective` knows already, and those of its positives.
     Raises ValueError when nothing can be learned from them.
     """
@@ -172,6 +174,9 @@ def _taught(table: pa.Table, objective: Objective, where: str) -> _Taught:
         if not weights[labels == label].any():
             raise ValueError(f"{where}: every row with label {label} weighs nothing; training needs both labels")
     if objective.label_weight in table.column_names:
+        if objective.name == TAKE:
+            of_negatives, of_positives = (weights[labels == label].mean(dtype=np.float64) for label in (0, 1))
+            weights = np.where(labels == 1, weights * (of_negatives / of_positives), weights)
         weights = weights / weights[occurs].mean(dtype=np.float64)
     return _Taught(objective, labels, weights)
 

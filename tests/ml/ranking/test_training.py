@@ -76,11 +76,21 @@ def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spe
 def test_weights_count_rows(make_examples: Examples) -> None:
     spec = FeatureSpec((Feature("genre", "categorical"), Feature("age", "categorical")))
     table = make_examples(400, 1)
-    repeats = np.random.default_rng(0).integers(1, 4, size=400)
+    repeats = np.full(400, 2)
+    for label in (0, 1):  # twice in the mean, both
+        repeats[np.flatnonzero(table["label"].to_numpy() == label)[:40]] = [1, 3] * 20
     params = replace(QUICK, batch_size=2_000)
     weighted = train(table.append_column("label_weight", pa.array(repeats.astype(float))), None, spec, params)
     repeated = train(table.take(np.repeat(np.arange(400), repeats)), None, spec, params)
     assert weighted.history[0].loss == pytest.approx(repeated.history[0].loss, rel=1e-6)
+
+
+def test_scores_are_probabilities_whatever_positives_weigh(make_examples: Examples, spec: FeatureSpec) -> None:
+    table = make_examples(4_000, 1)
+    positive = table["label"].to_numpy() == 1
+    weights = np.where(positive, np.where(np.arange(4_000) % 2, 0.1, 0.5), 1.0)
+    model = train(table.append_column("label_weight", pa.array(weights)), None, spec, replace(QUICK, epochs=3)).model
+    assert score(model, spec, table).mean() == pytest.approx(positive.mean(), rel=0.1)
 
 
 @pytest.mark.parametrize(
