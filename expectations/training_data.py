@@ -93,7 +93,8 @@ def suite_of_short_history(days_needed: int, first_night: date) -> gx.Expectatio
                 min_value=days_needed,
                 **warn(
                     f"at least {days_needed} days of events",
-                    why="a model needs a snapshot to train on, with events before it, and a later one to be held out",
+                    why="a model needs a snapshot to train on, with people who have two events before it and take something "
+                    "after it, and a later one to be held out",
                     remedy="nothing: everybody gets the popular lists of their platform and segment until "
                     f"the night of {first_night}, the first that can train",
                 ),
@@ -173,10 +174,21 @@ def suite(
             gxe.ExpectColumnUniqueValueCountToBeBetween(
                 column="as_of",
                 min_value=2,
-                **warn(
+                **stop(
                     "examples of at least two snapshots",
-                    why="one snapshot to train on teaches that week's fashion",
-                    remedy="nothing in the first weeks; later see whether older partitions of `candidates` are there",
+                    why="the newest is held out, so nothing is left to train on",
+                    remedy="see whether older cuts of `candidates` and `training_examples` are there, and whether anybody who had two "
+                    "events before them took something after them (`candidate_pairs`)",
+                ),
+            ),
+            gxe.ExpectColumnUniqueValueCountToBeBetween(
+                column="as_of",
+                min_value=3,
+                **warn(
+                    "examples of at least three snapshots",
+                    why="the newest is held out, and one snapshot to train on teaches that week's fashion",
+                    remedy="nothing in the first weeks; later see whether older cuts of `candidates` are there, and whether "
+                    "CROSSREC_TRAINING_SNAPSHOTS is 2 or more",
                 ),
             ),
             gxe.ExpectColumnMinToBeBetween(

@@ -43,7 +43,11 @@ def night_of(home: Path, as_of: date, warm_start: bool = True) -> Night:
             "create table marts.snapshots as select as_of, if(as_of = max(as_of) over (), 'evaluation', 'training') as role"
             " from (select distinct as_of from marts.training_examples)"
         )
-        warehouse.execute("create table marts.interactions (occurred_at timestamp, known_at timestamp)")
+        warehouse.execute("create table marts.candidate_pairs as select distinct as_of from marts.training_examples")
+        warehouse.execute(
+            "create table marts.interactions"
+            " (person_id text, platform text, event_id text, occurred_at timestamp, known_at timestamp)"
+        )
         warehouse.execute("create schema if not exists seeds")
         warehouse.execute("create or replace table seeds.objectives as select 'take' as objective, 1::double as weight")
     return night

@@ -13,7 +13,7 @@ ROWS = 400
 def examples(rows: int = ROWS, **change) -> pa.Table:
     number = np.arange(rows)
     columns = {
-        "as_of": pa.array(np.where(number % 2, np.datetime64("2000-12-01"), np.datetime64("2000-12-08"))),
+        "as_of": pa.array(np.datetime64("2000-12-08") - 7 * (number % 3)),
         "person_id": pa.array([f"p{i // 20}" for i in number]),
         "platform": pa.array(["shop"] * rows),
         "item_id": pa.array([f"i{i}" for i in number]),
@@ -57,7 +57,12 @@ def test_good_examples_pass():
         (replaced("affinity", 3, float("-inf")), "stop", "finite values (or none) in feature affinity"),
         (replaced("affinity", 3, float("nan")), "stop", "finite values (or none) in feature affinity"),
         (examples().drop_columns(["affinity"]), "stop", "feature affinity"),
-        (examples(as_of=pa.array([date(2000, 12, 8)] * ROWS)), "warn", "at least two snapshots"),
+        (examples(as_of=pa.array([date(2000, 12, 8)] * ROWS)), "stop", "at least two snapshots"),
+        (
+            examples(as_of=pa.array([date(2000, 12, 1), date(2000, 12, 8)] * (ROWS // 2))),
+            "warn",
+            "at least three snapshots",
+        ),
         (examples(affinity=pa.array([1.0] * ROWS)), "warn", "more than one value of feature affinity"),
         (examples(days_since=pa.nulls(ROWS, pa.float64())), "warn", "more than one value of feature days_since"),
         (examples(category=pa.array(["c"] * ROWS)), "warn", "more than one value of feature category"),
