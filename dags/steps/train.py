@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -30,7 +31,8 @@ def train(night: Night) -> None:
 
     Where the same data, code and parameters have been trained before, that version is the challenger again: between
     two snapshots there is nothing new to learn. With `CROSSREC_WARM_START` training begins with the weights of `parent_of`
-    and passes once over the snapshots that this one has not learned from: to teach old weeks again made models worse.
+    and passes once over the snapshots that this one has not learned from: to teach old weeks again made models worse. Where
+    these lack an objective that the others teach, training begins anew with all, for the version would be without it.
 
     Raises:
         RegistryError: the version to start from cannot be loaded.
@@ -41,13 +43,20 @@ def train(night: Night) -> None:
     registry = Registry(night.settings)
     spec, params = feature_spec(), params_of(night)
     examples = examples_of(night)
-    learned_until = str(pc.max(split(examples)[0]["as_of"]))
-    parent = parent_of(registry, learned_until) if night.settings.warm_start else None
-    if parent:
-        taught = date.fromisoformat(parent.tags[LEARNED_UNTIL])
-        examples, params = examples.filter(pc.greater(examples["as_of"], taught)), replace(params, epochs=1)
     training, holdout = split(examples)
     params = replace(params, objectives=objectives_of(night, training))
+    learned_until = str(pc.max(training["as_of"]))
+    parent = parent_of(registry, learned_until) if night.settings.warm_start else None
+    if parent:
+        new = pc.field("as_of") > date.fromisoformat(parent.tags[LEARNED_UNTIL])
+        if unmet := unmet_objectives(params.objectives, training.filter(new)):
+            night.say(
+                f"training does not begin with version {parent.version}: no example that it has not learned from is positive for "
+                f"{', '.join(unmet)}, and older ones are"
+            )
+            parent = None
+        else:
+            examples, training, params = examples.filter(new), training.filter(new), replace(params, epochs=1)
     digest = digest_of(examples)
     parts = [digest, spec.to_json(), json.dumps(asdict(params), sort_keys=True), code_of("ranking")]
     parts += [parent.tags["fingerprint"]] if parent else []
@@ -157,15 +166,24 @@ def weighted_objectives(night: Night) -> dict[str, float]:
 def objectives_of(night: Night, training: pa.Table) -> dict[str, float]:
     """The weight of each objective that the examples teach; one that nobody ever met is left out, and the night says so."""
     weights = weighted_objectives(night)
-    for objective in [Objective(name, weight) for name, weight in weights.items() if name != TAKE]:
-        if not pc.sum(pc.multiply(training[objective.label], training[objective.label_weight])).as_py():
-            night.say(
-                f"warning: objective {objective.name} weighs {objective.weight:g} in objectives.csv, but no training example of any "
-                "platform is positive for it: lists are ranked without it. See whether its event types in event_types.csv are those "
-                "that platforms send"
-            )
-            del weights[objective.name]
+    for name in unmet_objectives(weights, training):
+        night.say(
+            f"warning: objective {name} weighs {weights[name]:g} in objectives.csv, but no training example of any "
+            "platform is positive for it: lists are ranked without it. See whether its event types in event_types.csv are those "
+            "that platforms send"
+        )
+        del weights[name]
     return weights
+
+
+def unmet_objectives(weights: Mapping[str, float], training: pa.Table) -> list[str]:
+    """Those for which no example is positive, but for take."""
+    others = [Objective(name, weight) for name, weight in weights.items() if name != TAKE]
+    return [
+        objective.name
+        for objective in others
+        if not pc.sum(pc.multiply(training[objective.label], training[objective.label_weight])).as_py()
+    ]
 
 
 def split(examples: pa.Table) -> tuple[pa.Table, pa.Table]:

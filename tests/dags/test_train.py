@@ -21,7 +21,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-def night_of(home: Path, as_of: date, warm_start: bool = True) -> Night:
+def night_of(home: Path, as_of: date, warm_start: bool = True, model_name: str = "crossrec-ranker") -> Night:
     """A night whose marts have two cuts that teach and one held out, 40 lists of ten each."""
     spec, random = feature_spec(), np.random.default_rng(as_of.toordinal())
     cuts = [as_of - timedelta(days) for days in (22, 15, 8)]
@@ -32,9 +32,10 @@ def night_of(home: Path, as_of: date, warm_start: bool = True) -> Night:
     keys = {"as_of": np.repeat(cuts, 400), "person_id": [f"P{n:04}" for n in lists], "item_id": np.arange(rows) % 10}
     examples = pd.DataFrame(keys | columns | {"label": (np.arange(rows) % 10 == 3).astype(int)})
     examples["platform"] = np.where(lists % 2, "shop", "forum")
-    night = Night(
-        as_of, settings=Settings(home=home, warehouse=home / f"{as_of}.duckdb", epochs=1, warm_start=warm_start)
+    settings = Settings(
+        home=home, warehouse=home / f"{as_of}.duckdb", epochs=1, warm_start=warm_start, model_name=model_name
     )
+    night = Night(as_of, settings=settings)
     with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
         warehouse.execute("drop schema if exists marts cascade; create schema marts")
         warehouse.register("made", examples)
@@ -110,3 +111,35 @@ def test_a_parent_is_the_nearest_ancestor_that_learned_before(home: Path) -> Non
     assert parent_of(registry, "2000-12-08") is None
     version()  # of an earlier release, which says nothing of these
     assert parent_of(registry, "2000-12-08") is None
+
+
+def test_weeks_without_an_objective_that_older_ones_teach_are_no_warm_start(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Purchases are known only of the cuts that the parent learned from."""
+
+    def with_purchases(as_of: date) -> Night:
+        night = night_of(home, as_of, model_name="buyers")
+        with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
+            warehouse.execute("insert into seeds.objectives values ('purchase', 3)")
+            warehouse.execute(
+                "create table marts.objective_labels as select distinct on (as_of, person_id) as_of, person_id, platform, product_id,"
+                " 'purchase' as objective, 1.0 as weight from marts.training_examples where as_of <= $1",
+                [FIRST - timedelta(15)],
+            )
+        return night
+
+    caplog.set_level("INFO", "crossrec.night")
+    registry = Registry(with_purchases(FIRST).settings)
+    parent = trained(with_purchases(FIRST))
+    registry.promote(parent)
+    assert parent.tags["objectives"] == "take 1, purchase 3"
+    quiet = trained(with_purchases(SECOND))
+    assert quiet.tags["objectives"] == "take 1, purchase 3"
+    assert quiet.tags["parent"] == "none"
+    assert quiet.tags["snapshots"] == "2000-11-30, 2000-12-07, 2000-12-14"
+    assert (
+        f"training does not begin with version {parent.version}: no example that it has not learned from is positive for purchase"
+        in caplog.text
+    )
+    assert "event_types.csv" not in caplog.text
