@@ -136,7 +136,11 @@ class Settings(BaseSettings):
         lt=1,
         description="Share of the personalised lists whose last place goes to an item from below the list. 0: none.",
     )
-    scoring_shards: int = Field(2, ge=1, description="Shards of persons scored as separate Airflow tasks.")
+    scoring_shards: int = Field(
+        2,
+        ge=1,
+        description="Shards of persons scored as separate Airflow tasks. Popular lists are ranked in as many parts.",
+    )
 
     # --- the machine
     duckdb_memory_limit: str = Field("1500MB", description="Memory DuckDB may take before it spills to disk.")

@@ -1,5 +1,6 @@
 """Step 9: scores, re-ranked lists by shard, and the night's lists of all accounts."""
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -93,10 +94,7 @@ def assemble_lists(night: Night) -> None:
     settings = night.settings
     with connect(settings) as warehouse:
         warehouse.register("scored", _all_shards(night, "scored"))
-        shown_often = {"as_of": night.as_of, "max_impressions": settings.max_impressions}
-        popular = warehouse.execute(POPULAR_CANDIDATES, shown_often).to_arrow_table()
-        # each account is ranked like a person of its own: two accounts of a person may be of different segments
-        warehouse.register("popular", rerank(popular, settings.list_size, settings.max_per_category))
+        warehouse.register("popular", _popular(night, warehouse))
         lists = warehouse.execute(ALL_LISTS, {"as_of": night.as_of}).to_arrow_table()
         unknown = warehouse.execute("from marts.active_rules where product_id is null order by all").to_arrow_table()
     for rule in unknown.to_pylist():
@@ -109,6 +107,24 @@ def assemble_lists(night: Night) -> None:
     counts = accounts.group_by(["platform", "strategy"]).aggregate([("account_id", "count")]).to_pylist()
     night.record("lists", sorted(counts, key=lambda row: (row["platform"], row["strategy"])))
     night.say(f"{accounts.num_rows:,} accounts have a list")
+
+
+def _popular(night: Night, warehouse: duckdb.DuckDBPyConnection) -> pa.Table:
+    """The popular lists of all accounts that nothing is ``scored`` for, ranked by shards: each has a hundred candidates and more.
+
+    Each account is ranked like a person of its own: two accounts of a person may be of different segments.
+    """
+    settings = night.settings
+    common = {"as_of": night.as_of, "shards": settings.scoring_shards, "max_impressions": settings.max_impressions}
+    lists = [
+        rerank(
+            warehouse.execute(POPULAR_CANDIDATES, common | {"shard": shard}).to_arrow_table(),
+            settings.list_size,
+            settings.max_per_category,
+        )
+        for shard in range(settings.scoring_shards)
+    ]
+    return pa.concat_tables(lists)
 
 
 def _all_shards(night: Night, name: str) -> pa.Table:
@@ -214,6 +230,7 @@ left join marts.impressions as impressions
         and lists.product_id = impressions.product_id
 where
     accounts.created_at < $as_of
+    and hash(accounts.account_id) % $shards = $shard
     and (lists.position <= 100 + coalesce(how_many.products, 0) or pins.item_id = lists.item_id)
     and (pins.item_id is null or pins.item_id = lists.item_id)
 order by all

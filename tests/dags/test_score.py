@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from dags.steps.night import Night
-from dags.steps.score import CANDIDATES, POPULAR_CANDIDATES, RULED, warn_of_the_unusual
+from dags.steps.score import CANDIDATES, POPULAR_CANDIDATES, RULED, assemble_lists, warn_of_the_unusual
 from infra.settings import Settings
 from ml.ranking.features import Feature, FeatureSpec
 from ml.ranking.rerank import rerank
@@ -98,7 +98,7 @@ def test_a_pin_need_not_be_a_candidate(night) -> None:
 
 
 def test_popular_lists_obey_the_rules_too(night) -> None:
-    parameters = {"as_of": AS_OF, "max_impressions": 10}
+    parameters = {"as_of": AS_OF, "max_impressions": 10, "shards": 1, "shard": 0}
     with duckdb.connect(str(night.settings.warehouse_path), read_only=True) as warehouse:
         warehouse.register("scored", scored("P1").slice(0, 0))
         popular = rerank(warehouse.execute(POPULAR_CANDIDATES, parameters).to_arrow_table(), 3)
@@ -107,6 +107,43 @@ def test_popular_lists_obey_the_rules_too(night) -> None:
         *(("C3", 1, "pinned", "pinned"), ("C3", 2, "b", "ranked"), ("C3", 3, "d", "ranked")),
         *(("C4", 1, "a", "ranked"), ("C4", 2, "b", "ranked"), ("C4", 3, "d", "ranked")),
     ]
+
+
+def test_popular_lists_are_ranked_shard_by_shard_and_come_out_the_same(night, monkeypatch) -> None:
+    """C1's person has a scored list; 42 other accounts, of which those on two platforms have the same ids, get popular ones."""
+    with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
+        warehouse.execute(
+            "insert into marts.person_accounts (person_id, platform, account_id, created_at)"
+            " select 'N' || n, p, 'N' || n, timestamp '2000-01-01' from range(20) as n (n), (values ('shop'), ('stream')) as p (p)"
+        )
+        warehouse.execute(
+            "insert into marts.popular_lists select * replace ('stream' as platform) from marts.popular_lists"
+        )
+    own = rerank(scored("P1"), 3)
+    own = own.append_column("model_version", pa.array(["7"] * own.num_rows))
+    ranked: list[set[tuple[str, str]]] = []
+
+    def spy(candidates: pa.Table, *rules: int) -> pa.Table:
+        columns = (candidates[name].to_pylist() for name in ("person_id", "platform"))
+        ranked.append(set(zip(*columns, strict=True)))
+        return rerank(candidates, *rules)
+
+    monkeypatch.setattr("dags.steps.score.rerank", spy)
+    monkeypatch.setattr("dags.steps.score.with_reasons", lambda night, lists: lists)
+    files = []
+    for shards in (1, 4):
+        part = Night(AS_OF, settings=night.settings.model_copy(update={"scoring_shards": shards}))
+        for shard in range(shards):
+            for name in ("scored", "explorable"):
+                part.write_table(part.key(f"{name}/shard={shard}.parquet"), own.slice(0, 0 if shard else None))
+        assemble_lists(part)
+        files.append(part.lake.read(part.key("lists.parquet"))[0])
+    whole, *parts = ranked
+    assert len(whole) == 42
+    assert len(parts) == 4
+    assert all(0 < len(part) < 20 for part in parts)
+    assert sum(len(part) for part in parts) == 42
+    assert files[0] == files[1]
 
 
 def test_what_the_model_reads_otherwise_than_it_stands_there_is_said(night, caplog) -> None:
