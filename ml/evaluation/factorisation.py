@@ -12,14 +12,13 @@ from implicit.bpr import BayesianPersonalizedRanking
 from implicit.recommender_base import RecommenderBase
 from threadpoolctl import threadpool_limits
 
-from ml.evaluation.metrics import Floats, places
+from ml.evaluation.metrics import Floats, Ints, blocks, places
 
 # These and the models' parameters were chosen by NDCG@10 and recall@20 on the full demo's weeks from 2000-10-05 to 11-16,
 # none of which `make bench-ranking` holds out.
 CONFIDENCE, HALF_LIFE_DAYS = 160.0, 10.0
 RECENT_DAYS = 28.0
 LENGTH = 20
-LISTS_AT_ONCE = 1_024
 LISTS = pa.schema(
     [*((name, pa.string()) for name in ("person_id", "platform", "item_id", "product_id")), ("score", pa.float64())]
 )
@@ -62,24 +61,21 @@ class Factors:
             persons = persons.filter(pc.is_in(persons["person_id"], self.persons)).sort_by("person_id")
             offered = offered.filter(pc.is_in(offered["product_id"], self.products))
             offered = offered.group_by("product_id").aggregate([("item_id", "min")]).sort_by("item_id_min")
-            for start in range(0, len(persons), LISTS_AT_ONCE):
-                shown.append(self._best(persons.slice(start, LISTS_AT_ONCE), offered, hidden))
+            row = places(hidden["person_id"], persons["person_id"])
+            column = places(hidden["product_id"], offered["product_id"])
+            here = (row >= 0) & (column >= 0)
+            cells = np.ones(here.sum(), bool), (row[here], column[here])
+            is_hidden = sp.csr_array(cells, shape=(len(persons), len(offered)))
+            ours = self.of_persons[places(persons["person_id"], self.persons)]
+            theirs = self.of_products[places(offered["product_id"], self.products)]
+            for block in blocks(len(persons), len(offered)):
+                scores = _rounded(ours[block] @ theirs.T)
+                scores[is_hidden[block].nonzero()] = -np.inf
+                row, column = _best(scores)
+                listed, best = persons.take(row + block.start), offered.take(column)
+                columns = [listed["person_id"], listed["platform"], best["item_id_min"], best["product_id"]]
+                shown.append(pa.table([*columns, pa.array(scores[row, column])], schema=LISTS))
         return pa.concat_tables(shown)
-
-    def _best(self, wanted: pa.Table, offered: pa.Table, hidden: pa.Table) -> pa.Table:
-        ours = self.of_persons[places(wanted["person_id"], self.persons)]
-        theirs = self.of_products[places(offered["product_id"], self.products)]
-        scores = _rounded(ours @ theirs.T)
-        row = places(hidden["person_id"], wanted["person_id"])
-        column = places(hidden["product_id"], offered["product_id"])
-        here = (row >= 0) & (column >= 0)
-        scores[row[here], column[here]] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :LENGTH]
-        row, place = np.nonzero(np.isfinite(np.take_along_axis(scores, best, axis=1)))
-        column = best[row, place]
-        listed, shown = wanted.take(row), offered.take(column)
-        columns = [listed["person_id"], listed["platform"], shown["item_id_min"], shown["product_id"]]
-        return pa.table([*columns, pa.array(scores[row, column])], schema=LISTS)
 
 
 def als(takes: pa.Table, seed: int = 0) -> Factors:
@@ -133,6 +129,13 @@ def _factorised(takes: pa.Table, model: Callable[[], RecommenderBase]) -> Factor
         fitted = model()
         fitted.fit(taken, show_progress=False)
     return Factors(persons, products, fitted.user_factors.astype(np.float64), fitted.item_factors.astype(np.float64))
+
+
+def _best(scores: Floats) -> tuple[Ints, Ints]:
+    """Rows and columns of the ``LENGTH`` largest of each row that are finite, largest first; of equal ones the first columns."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :LENGTH]
+    row, place = np.nonzero(np.isfinite(np.take_along_axis(scores, best, axis=1)))
+    return row, best[row, place]
 
 
 def _rounded(scores: Floats) -> Floats:

@@ -22,6 +22,7 @@ TOP = 10
 RECALL_AT = 20
 COVERAGE_AT = 20
 CALIBRATION_BINS = 10
+CELLS_AT_ONCE = 2_000_000  # persons times products
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,12 @@ def places(names: pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> Ints:
     """Where each name stands in ``among``; -1 where it does not."""
     found: Ints = pc.index_in(names, among).fill_null(-1).to_numpy().astype(np.int64)
     return found
+
+
+def blocks(rows: int, columns: int) -> list[slice]:
+    """All rows, by so many that their cells are `CELLS_AT_ONCE` at most."""
+    step = max(1, CELLS_AT_ONCE // max(1, columns))
+    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
 def sorted_codes(column: pa.ChunkedArray) -> Ints:

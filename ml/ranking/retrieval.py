@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from scipy.linalg import inv
 from scipy.special import expit
 
-from ml.evaluation.metrics import Floats, places
+from ml.evaluation.metrics import Floats, blocks, places
 
 HALF_LIFE_DAYS = 14.0
 L2 = 30.0
@@ -31,7 +31,6 @@ PROPOSALS: Mapping[str, tuple[str, int]] = {
     "graph": ("graph_14d", 40),
     "towers": (TOWER_SCORE, 40),
 }
-CELLS_AT_ONCE = 2_000_000  # persons times products
 DIGITS = 9  # of a score: sums differ in the last ones with how many rows are multiplied at once
 
 
@@ -190,7 +189,7 @@ class _Evidence:
         self.says[TOWER_SCORE] = partial(self._fitting, of_persons, of_products)
 
     def blocks(self) -> list[slice]:
-        return _blocks(*self._had.shape)
+        return blocks(*self._had.shape)
 
     def had(self, block: slice) -> npt.NDArray[np.bool_]:
         dense: npt.NDArray[np.bool_] = self._had[block].toarray()
@@ -205,12 +204,6 @@ class _Evidence:
     def _fitting(of_persons: Floats, of_products: Floats, block: slice) -> Floats:
         scores: Floats = expit(np.nan_to_num(of_persons[block] @ of_products.T, nan=-np.inf))
         return scores.round(DIGITS)
-
-
-def _blocks(rows: int, columns: int) -> list[slice]:
-    """All rows, by so many that their cells are `CELLS_AT_ONCE` at most."""
-    step = max(1, CELLS_AT_ONCE // max(1, columns))
-    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
 def _vectors(vectors: pa.Table, ids: pa.Array) -> Floats:
@@ -259,7 +252,7 @@ def _largest(values: Floats, kept: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     """
     columns = values.shape[1]
     rows, of_rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for block in _blocks(*values.shape):  # the keys of a whole square would take more memory than the square
+    for block in blocks(*values.shape):  # the keys of a whole square would take more memory than the square
         own = values[block]
         # no two keys of a row are equal, so that cutting before sorting, which is five times as fast, cuts the same everywhere
         keys = np.arange(columns) - np.rint(own * 10**DIGITS).astype(np.int64) * columns

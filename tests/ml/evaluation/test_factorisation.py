@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from threadpoolctl import threadpool_limits
 
+from ml.evaluation import factorisation, metrics
 from ml.evaluation.factorisation import LISTS, METHODS, Factors
 
 # a hundred took four of a to e, a hundred four of v to z, each of them leaving out the next one
@@ -70,6 +71,23 @@ def test_what_may_be_shown_again_on_one_platform_is_hidden_on_the_other(method) 
     both = pa.concat_tables([wanted("crime 0"), wanted("crime 0", platform="stream")])
     lists = METHODS[method](takes(HISTORIES), 1).lists(both, ITEMS, had("crime 0", "abcde", "stream"))
     assert {*shown(lists, "crime 0")} == {*(f"shop {product}" for product in CRIME + DRAMA), "2"}
+
+
+def test_lists_of_many_people_are_those_of_all_at_once_however_large_the_catalogue(method, monkeypatch) -> None:
+    """Ten products are taken of the shop's, two of stream's: by forty cells at once, that is four lists and twenty."""
+    factors = METHODS[method](takes(HISTORIES), 1)
+    people = [person for person, _, _ in HISTORIES[::40]]
+    both = pa.concat_tables([wanted(*people), wanted(*people, platform="stream")])
+    consumed = pa.concat_tables([had(person, "bcvw") for person in people[::2]] + [had(people[0], "e", "stream")] * 2)
+    together = factors.lists(both, ITEMS, consumed)
+    at_once: list[tuple[int, int]] = []
+    rounded = factorisation._rounded
+    monkeypatch.setattr(factorisation, "_rounded", lambda scores: at_once.append(scores.shape) or rounded(scores))
+    for cells, shapes in ((40, {(4, 10), (20, 2)}), (1, {(1, 10), (1, 2)})):
+        monkeypatch.setattr(metrics, "CELLS_AT_ONCE", cells)
+        at_once.clear()
+        assert factors.lists(both, ITEMS, consumed).equals(together)
+        assert {*at_once} == shapes
 
 
 def test_nobody_unknown_has_a_list(method) -> None:
