@@ -30,9 +30,9 @@ def frame(
 ) -> pa.Table:
     """The frame that `suite` checks: the lists of one platform and what they are measured against.
 
-    ``lists`` has platform, account_id, rank, item_id, score, strategy, slot, propensity, reason, category and four booleans, false
-    rather than null where unknown: is_consumed (this account's person already had this item or its product, and the platform
-    does not say that it is taken again), is_available (may be recommended tonight), in_catalogue (the platform has such an
+    ``lists`` has platform, account_id, rank, item_id, product_id, score, strategy, slot, propensity, reason, category and four
+    booleans, false rather than null where unknown: is_consumed (this account's person already had this item or its product, and the
+    platform does not say that it is taken again), is_available (may be recommended tonight), in_catalogue (the platform has such an
     item at all), is_banned (a rule keeps it out).
     ``active_accounts`` are the account ids that must get a list, ``available_items`` the size of the catalogue that may
     be recommended, ``previous`` the last publication's lists (account_id, item_id) or None. In ``diverse`` lists only rows
@@ -140,6 +140,14 @@ def suite(
                     "every item once in a list",
                     why="nobody wants the same thing twice",
                     remedy="look for candidates of several generators that were not merged",
+                ),
+            ),
+            gxe.ExpectCompoundColumnsToBeUnique(
+                column_list=["platform", "account_id", "product_id"],
+                **stop(
+                    "every product once in a list",
+                    why="a hardcover and its paperback are the same thing to whoever reads the list",
+                    remedy="see whether candidates, popular lists and pins each have one item of a product",
                 ),
             ),
             gxe.ExpectColumnValuesToBeInSet(

@@ -191,7 +191,8 @@ union all by name
 from pinned
 order by person_id, platform, item_id
 """
-# whoever took n products finds at least a hundred others among the first n + 100 of the catalogue
+# whoever took n products finds at least a hundred others among the first n + 100 of the catalogue; a pin stands there as the
+# item that was pinned, whichever of the product's items the lists have
 POPULAR_CANDIDATES = """
 with how_many as (
     select person_id, platform, count(*) as products from marts.person_products group by all
@@ -200,14 +201,14 @@ bans as (
     from marts.active_rules where rule = 'ban'
 ),
 pins as (
-    from marts.active_rules where rule = 'pin'
+    from marts.active_rules where rule = 'pin' and is_available
 )
 select
     accounts.account_id as person_id,
     accounts.platform,
-    lists.item_id,
+    coalesce(pins.item_id, lists.item_id) as item_id,
     lists.product_id,
-    lists.category,
+    coalesce(pins.category, lists.category) as category,
     1.0 / lists.position as score,
     pins.rank as pinned_rank,
     coalesce(impressions.impressions_28d >= $max_impressions, false) as is_overshown
@@ -231,8 +232,7 @@ left join marts.impressions as impressions
 where
     accounts.created_at < $as_of
     and hash(accounts.account_id) % $shards = $shard
-    and (lists.position <= 100 + coalesce(how_many.products, 0) or pins.item_id = lists.item_id)
-    and (pins.item_id is null or pins.item_id = lists.item_id)
+    and (lists.position <= 100 + coalesce(how_many.products, 0) or pins.item_id is not null)
 order by all
 """
 ALL_LISTS = """

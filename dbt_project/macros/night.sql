@@ -37,6 +37,14 @@
     )
 {%- endmacro %}
 
+{#-
+  For `qualify`, over available items at their cuts: true for one item of each product on a platform, the first by its id. A
+  catalogue may list a product several times, and nobody is offered it twice.
+-#}
+{% macro one_of_a_product() -%}
+    row_number() over (partition by as_of, platform, product_id order by item_id) = 1
+{%- endmacro %}
+
 {#- Weight that halves every `half_life` days between an event and the cut. -#}
 {% macro recency(event_time, cut_date, half_life) -%}
     pow(0.5, datediff('hour', {{ event_time }}, {{ cut_date }}) / (24.0 * {{ half_life }}))

@@ -146,6 +146,24 @@ def test_popular_lists_are_ranked_shard_by_shard_and_come_out_the_same(night, mo
     assert files[0] == files[1]
 
 
+@pytest.mark.parametrize(("is_available", "first"), [(True, ("pinned", 1)), (False, ("a", None))])
+def test_a_pin_shows_its_own_item_where_another_of_the_product_is_popular(night, is_available, first) -> None:
+    """A popular list has one item of a product; while the pinned one is not available, the other stands where it would."""
+    with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
+        warehouse.execute("update marts.popular_lists set item_id = 'another' where product_id = 'PIN'")
+        warehouse.execute("update marts.popular_lists set position = 5 where product_id = 'PIN'")
+        warehouse.execute("update marts.active_rules set is_available = ? where item_id = 'pinned'", [is_available])
+    sql = f"""
+        select item_id, pinned_rank from ({POPULAR_CANDIDATES})
+        where person_id = 'C1' order by pinned_rank nulls last, score desc
+    """
+    found = rows(
+        night, sql, {"as_of": AS_OF, "max_impressions": 10, "shards": 1, "shard": 0}, scored=scored("P1").slice(0, 0)
+    )
+    assert found[0] == first
+    assert [item for item, _ in found if item in ("pinned", "another")] == ["pinned" if is_available else "another"]
+
+
 def test_what_the_model_reads_otherwise_than_it_stands_there_is_said(night, caplog) -> None:
     """Some new values are every night's; where a platform has no other, it calls them otherwise than before."""
     with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:

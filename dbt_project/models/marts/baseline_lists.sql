@@ -14,9 +14,9 @@ with relevant as (
 ),
 
 items as (
-    select item_popularity.*
-    from {{ ref('item_popularity') }} as item_popularity
-    where item_popularity.as_of in (select as_of from relevant) and item_popularity.is_available
+    select * from {{ ref('item_popularity') }}
+    where as_of in (select as_of from relevant) and is_available
+    qualify {{ one_of_a_product() }}
 ),
 
 history as (

@@ -27,6 +27,7 @@ persons as (
 items as (
     select * from {{ ref('item_popularity') }}
     where as_of in ({{ snapshots_to_build() }}) and is_available
+    qualify {{ one_of_a_product() }}
 ),
 
 neighbours as (

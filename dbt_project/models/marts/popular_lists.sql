@@ -2,6 +2,7 @@
 with items as (
     select * from {{ ref('item_popularity') }}
     where as_of = {{ as_of() }} and is_available
+    qualify {{ one_of_a_product() }}
 ),
 
 segments as (
