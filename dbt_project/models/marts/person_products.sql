@@ -18,9 +18,9 @@ final as (
         interactions.product_id
     from interactions
     inner join platforms on interactions.person_id = platforms.person_id
-    where interactions.occurred_at < {{ as_of() }}
+    where interactions.superseded_at is null and interactions.occurred_at < {{ as_of() }}
     group by all
-    having not bool_or(interactions.superseded_at is null and {{ is_repeatable('interactions', 'platforms') }})
+    having not bool_or({{ is_repeatable('interactions', 'platforms') }})
 )
 
 select * from final
