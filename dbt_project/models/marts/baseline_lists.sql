@@ -100,7 +100,8 @@ by_history as (
         items.item_id,
         items.product_id,
         led_to.contender,
-        round(sum(led_to.score), 9) as score
+        -- decimals, whose sum does not depend on the order in which threads add
+        round(cast(sum(cast(led_to.score as decimal(18, 15))) as double), 9) as score
     from relevant
     inner join led_to on relevant.as_of = led_to.as_of and relevant.person_id = led_to.person_id
     inner join items

@@ -9,12 +9,14 @@ with history as (
     where as_of in ({{ snapshots_to_build() }})
 ),
 
+-- decimals, whose sum does not depend on the order in which threads add; their thirty digits are for who took nothing for years,
+-- and whose affinities are all next to nothing
 weighted as (
     select
         as_of,
         person_id,
         category,
-        sum((0.1 + weight) * {{ recency('occurred_at', 'as_of', 30) }}) as affinity
+        sum(cast((0.1 + weight) * {{ recency('occurred_at', 'as_of', 30) }} as decimal(38, 30))) as affinity
     from history
     group by all
 ),
@@ -24,7 +26,9 @@ final as (
         as_of,
         person_id,
         category,
-        round(affinity / sum(affinity) over (partition by as_of, person_id), 9) as share,
+        round(
+            cast(affinity as double) / cast(sum(affinity) over (partition by as_of, person_id) as double), 9
+        ) as share,
         row_number() over (partition by as_of, person_id order by round(affinity, 9) desc, category) as position
     from weighted
     where affinity > 0

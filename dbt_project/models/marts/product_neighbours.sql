@@ -13,16 +13,17 @@ with history as (
     where as_of in ({{ snapshots_to_build() }})
 ),
 
+-- as decimals, whose sum does not depend on the order in which threads add
 mass as (
     select
         as_of,
         product_id,
-        sum(recency_weight) as mass
+        cast(sum(cast(recency_weight as decimal(18, 15))) as double) as mass
     from history
     group by all
 ),
 
--- each pair once, in the order of its ids; as decimals, whose sum does not depend on the order in which threads add
+-- each pair once, in the order of its ids; as decimals too
 pairs as (
     select
         history.as_of,
