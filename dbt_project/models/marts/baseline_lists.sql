@@ -42,17 +42,14 @@ labels as (
     select * from {{ ref('snapshot_labels') }}
 ),
 
-by_popularity as (
+---- popularity: whoever had n products finds twenty others among the first n + 20 of the catalogue
+most_popular as (
     select
-        relevant.as_of,
-        relevant.person_id,
-        relevant.platform,
-        items.item_id,
-        items.product_id,
-        'popularity_' || window_name as contender,
-        cast(window_events as double) as score
-    from relevant
-    inner join (
+        *,
+        row_number() over (
+            partition by as_of, platform, window_name order by window_events desc, item_id
+        ) as position
+    from (
         unpivot (
             select
                 as_of,
@@ -68,7 +65,49 @@ by_popularity as (
         )
         on "1d", "7d", "28d", "90d", "all"
         into name window_name value window_events
-    ) as items on relevant.as_of = items.as_of and relevant.platform = items.platform
+    )
+),
+
+how_many as (
+    select
+        as_of,
+        person_id,
+        platform,
+        count(*) as products
+    from consumed
+    group by all
+),
+
+-- a row for each position, so that the join gives no row of the catalogue that is not wanted
+positions as (
+    select
+        relevant.as_of,
+        relevant.person_id,
+        relevant.platform,
+        unnest(range(1, 21 + coalesce(how_many.products, 0))) as position
+    from relevant
+    left join how_many
+        on
+            relevant.as_of = how_many.as_of
+            and relevant.person_id = how_many.person_id
+            and relevant.platform = how_many.platform
+),
+
+by_popularity as (
+    select
+        positions.as_of,
+        positions.person_id,
+        positions.platform,
+        most_popular.item_id,
+        most_popular.product_id,
+        'popularity_' || most_popular.window_name as contender,
+        cast(most_popular.window_events as double) as score
+    from positions
+    inner join most_popular
+        on
+            positions.as_of = most_popular.as_of
+            and positions.platform = most_popular.platform
+            and positions.position = most_popular.position
 ),
 
 ---- what each product of a history says for others
