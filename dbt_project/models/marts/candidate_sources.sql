@@ -296,6 +296,7 @@ proposed as (
             proposals.as_of = offers.as_of
             and proposals.platform = offers.platform
             and proposals.product_id = offers.product_id
+    anti join consumed on pairs.person = consumed.person and offers.product = consumed.product
     union all
     select
         pair,
