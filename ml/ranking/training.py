@@ -130,9 +130,9 @@ class _Taught:
 def _taught(table: pa.Table, objective: Objective, where: str) -> _Taught:
     """Labels and weights of mean one; an objective other than take learns from the platforms where it was ever seen alone.
 
-    The positives of take weigh as much as negatives in the mean: their weights say which of them to heed more, and must not
-    make takes rarer than they are, or scores would be no probabilities.
-    Those are the platforms that `objective` knows already, and those of its positives.
+    Those are the platforms that `objective` knows already, and those of its positives. The positives of take weigh as much as
+    negatives in the mean: their weights say which of them to heed more, and must not make takes rarer than they are, or scores
+    would be no probabilities.
     Raises ValueError when nothing can be learned from them.
     """
     if objective.name != TAKE:

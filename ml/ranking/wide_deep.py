@@ -165,8 +165,8 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
             for depth, ends in enumerate(pairwise([width, *units]))
         ]
         self.biases = [
-            self.add_weight(name=f"bias_{depth}", shape=(self.members, 1, wide), initializer="zeros")
-            for depth, wide in enumerate(units)
+            self.add_weight(name=f"bias_{depth}", shape=(self.members, 1, outputs), initializer="zeros")
+            for depth, outputs in enumerate(units)
         ]
         self.squares = [
             self.add_weight(
