@@ -13,7 +13,8 @@ from infra.settings import Settings
 from infra.warehouse import connect, dbt_vars, query, run_dbt
 
 # whom candidates are made for is asked, and at a labelled cut it is the labels' to say
-BUILT = ["run", "--select", "int_events+,+candidates", "--exclude", "int_events", "candidate_pairs"]
+MADE = ("candidates", "person_sequences")
+BUILT = ["run", "--select", *(f"int_events+,+{name}" for name in MADE), "--exclude", "int_events", "candidate_pairs"]
 TOLERANCE = 1e-6  # relative: sums of floats differ in their last digits with the order in which threads add
 # accounts, items and their identity have no past, so every build has tonight's
 WITHOUT_TIME = """
@@ -60,7 +61,8 @@ def candidates_at(settings: Settings, cut: date, as_of: date, platforms: Sequenc
     """
     with _copy(settings, UP_TO.format(future=future), {"cut": cut}, "as_of = $cut", {"cut": cut}) as copy:
         run_dbt(copy, BUILT, dbt_vars(copy, as_of, platforms))
-        return query(copy, "select * from marts.candidates where as_of = $cut", {"cut": cut})
+        joined = "from marts.candidates left join marts.person_sequences using (as_of, person_id, platform)"
+        return query(copy, f"{joined} where as_of = $cut", {"cut": cut})
 
 
 def replace_candidates(
@@ -76,11 +78,13 @@ def replace_candidates(
         with connect(settings, read_only=False) as warehouse:
             warehouse.execute(f"attach {literal(str(copy.warehouse_path))} as copy (read_only)")
             warehouse.begin()
-            for table in ("candidate_sources", "candidates"):
+            for table in ("candidate_sources", *MADE):
                 warehouse.execute(
                     f"delete from marts.{table} where list_contains($targets, platform)", {"targets": list(targets)}
                 )
+            for table in ("candidate_sources", "candidates"):
                 warehouse.execute(NOT_HAD.format(table=table))
+            warehouse.execute("insert into marts.person_sequences by name from copy.marts.person_sequences")
             warehouse.commit()
     run_dbt(
         settings, ["build", "--select", "training_examples", "--full-refresh"], dbt_vars(settings, as_of, platforms)

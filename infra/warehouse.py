@@ -63,6 +63,28 @@ def query(settings: Settings, sql: str, parameters: Sequence[object] | dict[str,
         return table
 
 
+def query_with_sequences(
+    settings: Settings, sql: str, parameters: Sequence[object] | dict[str, object] | None = None
+) -> pa.Table:
+    """Like `query`, and ``sql`` may join `sequences`: mart `person_sequences`, whose columns of text come back as dictionaries.
+
+    As text each sequence would come back beside every candidate of its person: gigabytes of the same.
+    """
+    with connect(settings) as connection:
+        columns = connection.execute(
+            "select column_name from information_schema.columns where table_schema = 'marts'"
+            " and table_name = 'person_sequences' and column_name not in ('as_of', 'person_id', 'platform')"
+        ).fetchall()
+        names = [f'"{name}"' for (name,) in columns]
+        for name in names:
+            distinct = f"select distinct {name} from marts.person_sequences where {name} is not null"
+            connection.execute(f"create temporary type {name} as enum ({distinct})")
+        typed = ", ".join(f"{name}::{name} as {name}" for name in names)
+        connection.execute(f"create temporary view sequences as select * replace ({typed}) from marts.person_sequences")
+        table: pa.Table = connection.execute(sql, parameters).to_arrow_table()
+        return table
+
+
 def dbt_vars(settings: Settings, as_of: date, platforms: Sequence[str]) -> dict[str, object]:
     """What one night tells dbt: its cut, and the variables of dbt_project.yml."""
     return {

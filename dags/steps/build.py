@@ -31,8 +31,8 @@ def build_marts(night: Night) -> None:
 
 
 def build_candidates_anew(night: Night) -> None:
-    """Candidates of all cuts and what is made of them."""
-    _build(night, "candidate_sources+", "--full-refresh")
+    """Candidates of all cuts, what is read in order beside them, and what is made of both."""
+    _build(night, "candidate_sources+ person_sequences", "--full-refresh")
 
 
 def _moved(night: Night) -> bool:
@@ -97,7 +97,8 @@ def _new_features(night: Night) -> list[str]:
         return []
     present = query(
         night.settings,
-        "select column_name from information_schema.columns where table_schema = 'marts' and table_name = 'candidates'",
+        "select column_name from information_schema.columns"
+        " where table_schema = 'marts' and table_name in ('candidates', 'person_sequences')",
     )["column_name"].to_pylist()
     new = sorted(set(feature_spec().columns) - set(present)) if present else []
     if new:

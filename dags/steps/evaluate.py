@@ -17,7 +17,7 @@ from dags.steps.train import code_of, digest_of
 from expectations.gate import promotion_gate
 from infra.registry import ModelVersion, Registry
 from infra.settings import Settings
-from infra.warehouse import query
+from infra.warehouse import query, query_with_sequences
 from ml.evaluation.comparison import ALL, SCHEMA, Contender, compare
 from ml.evaluation.factorisation import METHODS as FACTORISATIONS
 from ml.evaluation.promotion import METRIC, decide
@@ -154,10 +154,14 @@ class HeldOut:
 def held_out_of(night: Night) -> HeldOut:
     [as_of] = query(night.settings, "select as_of from marts.snapshots where role = 'evaluation'")["as_of"].to_pylist()
     cut = f"as_of = date '{as_of}'"  # by value: views of all cuts build no other one then
-    examples, relevant, labels, catalogue, baselines, takes, consumed, objectives = (
+    examples = query_with_sequences(
+        night.settings,
+        "from marts.training_examples left join sequences using (as_of, person_id, platform)"
+        f" where {cut} order by person_id, platform, item_id",
+    )
+    relevant, labels, catalogue, baselines, takes, consumed, objectives = (
         query(night.settings, sql)
         for sql in (
-            f"select * from marts.training_examples where {cut} order by person_id, platform, item_id",
             "select * exclude (as_of) from marts.evaluation_relevant order by all",
             f"select person_id, platform, product_id, 1 as label from marts.snapshot_labels where {cut} order by all",
             "select platform, item_id, product_id, category, popularity, is_new, is_available from marts.evaluation_items"

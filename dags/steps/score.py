@@ -9,7 +9,7 @@ from dags.steps.history import too_short_history
 from dags.steps.night import Night
 from dags.steps.reasons import with_reasons
 from infra.registry import Registry
-from infra.warehouse import connect, query
+from infra.warehouse import connect, query, query_with_sequences
 from ml.ranking.features import FeatureSpec
 from ml.ranking.rerank import Exploration, places, rerank
 from ml.ranking.rules import check_rules
@@ -30,7 +30,8 @@ def score(night: Night, shard: int) -> None:
     check_rules(query(settings, "from marts.active_rules"), settings.list_size)
     registry = Registry(settings)
     champion = registry.champion()
-    candidates = query(settings, CANDIDATES, {"as_of": night.as_of, "shards": settings.scoring_shards, "shard": shard})
+    of_shard = {"as_of": night.as_of, "shards": settings.scoring_shards, "shard": shard}
+    candidates = query_with_sequences(settings, CANDIDATES, of_shard)
     if champion is not None:
         model, features = registry.load(champion)
         spec = FeatureSpec.from_json(features)
@@ -143,8 +144,9 @@ def _explorable(placed: pa.Table, candidates: pa.Table) -> pa.Table:
 
 # what rules keep out is no candidate; a platform the champion learned nothing about gets its popular lists instead
 CANDIDATES = """
-select candidates.*
+select candidates.*, sequences.* exclude (as_of, person_id, platform)
 from marts.candidates
+left join sequences using (as_of, person_id, platform)
 anti join marts.active_rules as bans
     on bans.rule = 'ban' and candidates.platform = bans.platform and candidates.product_id = bans.product_id
 where

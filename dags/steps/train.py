@@ -16,7 +16,7 @@ from dags.steps.history import too_short_history
 from dags.steps.night import Night
 from infra.registry import LoggedData, ModelVersion, Registry
 from infra.settings import PROJECT_ROOT
-from infra.warehouse import DBT_PROJECT, query
+from infra.warehouse import DBT_PROJECT, query, query_with_sequences
 from ml.ranking.features import FeatureSpec
 from ml.ranking.objectives import TAKE, Objective
 from ml.ranking.training import TrainedModel, TrainingParams
@@ -131,11 +131,12 @@ def examples_of(night: Night) -> pa.Table:
         f'coalesce(own[$objective_{number}], 1) as "{objective.label_weight}"'
         for number, objective in enumerate(others)
     ]
-    return query(
+    return query_with_sequences(
         night.settings,
         f"""
-        select {", ".join(["training_examples.*", *labels])}
+        select {", ".join(["sequences.* exclude (as_of, person_id, platform)", "training_examples.*", *labels])}
         from marts.training_examples
+        left join sequences using (as_of, person_id, platform)
         {OWN_LABELS if others else ""}
         where as_of in (select as_of from marts.snapshots where role != 'scoring')
         order by as_of, person_id, platform, item_id
@@ -193,12 +194,14 @@ def split(examples: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def feature_spec() -> FeatureSpec:
-    """The features that the YAML of mart `candidates` declares now."""
+    """The features that the YAML of marts `candidates` and `person_sequences` declares now."""
     path = DBT_PROJECT / "models" / "marts" / "_candidates__models.yml"
-    [model] = [model for model in yaml.safe_load(path.read_text())["models"] if model["name"] == "candidates"]
-    crosses = [{**cross, "feature": "cross"} for cross in model["config"]["meta"]["crosses"]]
+    models = {model["name"]: model for model in yaml.safe_load(path.read_text())["models"]}
+    crosses = [{**cross, "feature": "cross"} for cross in models["candidates"]["config"]["meta"]["crosses"]]
     columns = [
-        {"name": column["name"], "meta": column.get("config", {}).get("meta", {})} for column in model["columns"]
+        {"name": column["name"], "meta": column.get("config", {}).get("meta", {})}
+        for name in ("candidates", "person_sequences")
+        for column in models[name]["columns"]
     ]
     return FeatureSpec.from_dbt_columns([*columns, *crosses])
 
@@ -222,7 +225,11 @@ def digest_of(table: pa.Table) -> str:
 
 
 def _sample(table: pa.Table) -> pa.Table:
-    return table.slice(0, SAMPLE_ROWS).drop_columns(["person_id"])
+    sample = table.slice(0, SAMPLE_ROWS).drop_columns(["person_id"])
+    spelled_out = [
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field for field in sample.schema
+    ]
+    return sample.cast(pa.schema(spelled_out))
 
 
 def code_of(package: str) -> str:

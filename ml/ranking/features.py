@@ -6,14 +6,15 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-Kind = Literal["numeric", "categorical", "cross"]
+Kind = Literal["numeric", "categorical", "cross", "sequence"]
 
 
 @dataclass(frozen=True)
 class Feature:
     """One model input, or a cross-product of categorical ones.
 
-    ``buckets`` is the size of the hash table of a cross, and ``of`` names its parts. A feature that ``may_be_constant`` has one
+    ``buckets`` is the size of the hash table of a cross, and ``of`` names its parts. A sequence holds values of the one
+    categorical feature that its ``of`` names, newest first and joined by ``|``. A feature that ``may_be_constant`` has one
     value where nothing that it tells of is declared.
     """
 
@@ -63,6 +64,11 @@ class FeatureSpec:
                     f"cross '{feature.name}': `of` must name two or more categorical features. "
                     f"Received: of={list(feature.of)}, not categorical: {unknown}"
                 )
+        if feature.kind == "sequence" and (len(feature.of) != 1 or feature.of[0] not in self.categorical):
+            raise ValueError(
+                f"sequence '{feature.name}': `of` must name the one categorical feature whose values it holds. "
+                f"Received: of={list(feature.of)}, categorical: {list(self.categorical)}"
+            )
 
     def _names(self, kind: Kind) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.features if feature.kind == kind)
@@ -80,9 +86,13 @@ class FeatureSpec:
         return tuple(feature for feature in self.features if feature.kind == "cross")
 
     @cached_property
+    def sequences(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if feature.kind == "sequence")
+
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Raw columns that training and scoring need."""
-        return self.categorical + self.numeric
+        return self.categorical + self.numeric + self._names("sequence")
 
     def check_columns(self, present: Collection[str], where: str) -> None:
         """Raises ValueError naming every feature column that `present` lacks."""

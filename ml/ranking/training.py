@@ -16,10 +16,13 @@ from ml.ranking.features import FeatureSpec
 from ml.ranking.objectives import TAKE, Objective, check_weights
 from ml.ranking.warm_start import TakenOver, take_over
 from ml.ranking.wide_deep import (
+    UNSEEN,
+    Sequences,
     WideDeep,
     build_model,
     fingerprint,
     network_of,
+    sequence_fingerprints,
     value_fingerprints,
     with_new_values,
 )
@@ -80,12 +83,18 @@ class _Encoded:
 
     fingerprints: npt.NDArray[np.int64]
     numbers: Floats
+    sequences: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]]  # as `wide_deep.Sequences`
 
 
 def _strings(column: pa.ChunkedArray, name: str, where: str) -> pa.DictionaryArray:
     """A column as dictionary-encoded strings; null becomes the empty string."""
     try:
-        encoded = column.cast(pa.string()).fill_null("").dictionary_encode().combine_chunks()
+        if not pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string()).fill_null("").dictionary_encode()
+        encoded = column.unify_dictionaries().combine_chunks()
+        if encoded.null_count:
+            indices = encoded.indices.cast(pa.int32()).fill_null(len(encoded.dictionary))
+            encoded = pa.DictionaryArray.from_arrays(indices, pa.concat_arrays([encoded.dictionary, pa.array([""])]))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(f"{where}: categorical feature '{name}' cannot be read as text ({error})") from error
     return encoded
@@ -115,7 +124,12 @@ def _encode(table: pa.Table, spec: FeatureSpec, where: str) -> _Encoded:
     numbers = np.empty((table.num_rows, len(spec.numeric)), np.float32)
     for position, name in enumerate(spec.numeric):
         numbers[:, position] = _numbers(table[name], name, where)
-    return _Encoded(fingerprints, numbers)
+    sequences = []
+    for sequence in spec.sequences:
+        strings = _strings(table[sequence.name], sequence.name, where)
+        distinct = tf.constant(strings.dictionary.to_numpy(zero_copy_only=False), tf.string)
+        sequences.append((sequence_fingerprints(distinct).numpy(), strings.indices.to_numpy().astype(np.int32)))
+    return _Encoded(fingerprints, numbers, sequences)
 
 
 @dataclass(frozen=True)
@@ -201,7 +215,7 @@ class _Optimisers:
 
     def __init__(self, network: WideDeep, params: TrainingParams) -> None:
         self.network, self.params = network, params
-        self.wide, self.embeddings, *self.dense = (variable.value for variable in network.learned)
+        self.wide, self.embeddings, *self.others = (variable.value for variable in network.learned)
         self.squares = {
             variable.value.ref(): squares.value
             for variable, squares in zip(network.learned, network.squares, strict=True)
@@ -236,8 +250,8 @@ class _Optimisers:
             indices=ids,
         )
 
-    def apply_dense(self, gradients: Sequence[tf.Tensor]) -> None:
-        for variable, gradient in zip(self.dense, gradients, strict=True):
+    def apply_others(self, gradients: Sequence[tf.Tensor]) -> None:
+        for variable, gradient in zip(self.others, gradients, strict=True):
             tf.raw_ops.ResourceApplyAdagradV2(
                 var=variable.handle,
                 accum=self._slot(variable),
@@ -247,11 +261,14 @@ class _Optimisers:
             )
 
 
-def _per_row(gradient: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sums the gradients of looked-up rows that are the same table row."""
-    rows, position = tf.unique(tf.reshape(ids, [-1]))
-    flat = tf.reshape(gradient, tf.concat([tf.shape(position), tf.shape(gradient)[2:]], axis=0))
-    return tf.math.unsorted_segment_sum(flat, position, tf.size(rows)), rows
+def _per_row(gradients: Sequence[tf.Tensor], ids: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums the gradients of looked-up rows that are the same table row: each of the shape of its ids, and then of a row."""
+    rows, position = tf.unique(tf.concat([tf.reshape(each, [-1]) for each in ids], axis=0))
+    flat = [
+        tf.reshape(gradient, tf.concat([[-1], tf.shape(gradient)[tf.rank(each) :]], axis=0))
+        for gradient, each in zip(gradients, ids, strict=True)
+    ]
+    return tf.math.unsorted_segment_sum(tf.concat(flat, axis=0), position, tf.size(rows)), rows
 
 
 def _log_loss(label: tf.Tensor, weight: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -291,7 +308,13 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
         return loss
 
     def run(
-        ids: tf.Tensor, numbers: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, splits: tf.Tensor, order: tf.Tensor
+        ids: tf.Tensor,
+        numbers: tf.Tensor,
+        labels: tf.Tensor,
+        weights: tf.Tensor,
+        sequences: Sequences,
+        splits: tf.Tensor,
+        order: tf.Tensor,
     ) -> tf.Tensor:
         total = tf.constant(0.0, tf.float64)
         examples = tf.shape(labels, tf.int64)[0]
@@ -305,21 +328,29 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
             deep_ids = wide_ids[:, :categorical]
             wide_rows, embedding_rows = tf.gather(network.wide, wide_ids), tf.gather(network.embeddings, deep_ids)
             normalised = network.normalised(tf.gather(numbers, chosen))
+            taken_ids, sequence_of = [], []
+            for of_sequences, of_rows in sequences:
+                distinct, position = tf.unique(tf.gather(of_rows, chosen))
+                taken_ids.append(tf.gather(of_sequences, distinct))
+                sequence_of.append(position)
+            taken_rows = [tf.gather(network.embeddings, each) for each in taken_ids]
             with tf.GradientTape() as tape:
-                tape.watch([wide_rows, embedding_rows])
-                logits = network.logits(wide_rows, embedding_rows, normalised)
+                tape.watch([wide_rows, embedding_rows, *taken_rows])
+                are_there = [each != UNSEEN for each in taken_ids]
+                taken = list(zip(taken_rows, are_there, sequence_of, strict=True))
+                logits = network.logits(wide_rows, embedding_rows, normalised, taken)
                 columns = zip(tf.unstack(label, axis=1), tf.unstack(weight, axis=1), logits, strict=True)
                 losses = [loss_of(*of_one, rows.value_rowids()) for of_one in columns]
                 loss = tf.add_n([share * each for share, each in zip(shares, losses, strict=True)])
                 penalised = loss + params.embedding_l2 * tf.reduce_sum(tf.square(embedding_rows))
-            wide_gradient, embedding_gradient, *gradients = tape.gradient(
-                penalised, [wide_rows, embedding_rows, *optimisers.dense]
+            wide_gradient, embedding_gradients, gradients = tape.gradient(
+                penalised, [wide_rows, [embedding_rows, *taken_rows], optimisers.others]
             )
             if wide_ids.shape[1]:
-                optimisers.apply_wide(*_per_row(wide_gradient, wide_ids))
+                optimisers.apply_wide(*_per_row([wide_gradient], [wide_ids]))
             if categorical:
-                optimisers.apply_embeddings(*_per_row(embedding_gradient, deep_ids))
-            optimisers.apply_dense(gradients)
+                optimisers.apply_embeddings(*_per_row(embedding_gradients, [deep_ids, *taken_ids]))
+            optimisers.apply_others(gradients)
             total += tf.cast(loss, tf.float64)
         return total / tf.cast(examples, tf.float64)
 
@@ -354,7 +385,7 @@ def train(
     for name, column in zip(spec.numeric, encoded.numbers.T, strict=True):
         if not np.isfinite(column).any():
             log.warning("feature '%s' has no finite value in the training examples: it teaches nothing", name)
-    values = with_new_values(known, value_fingerprints(spec, encoded.fingerprints).numpy())
+    values = with_new_values(known, value_fingerprints(spec.categorical, encoded.fingerprints).numpy())
     objectives = [each.objective for each in taught]
     model = build_model(spec, params.hidden, params.embedding_dim, params.members, params.seed, values, objectives)
     network = network_of(model)
@@ -368,12 +399,16 @@ def train(
         np.stack(columns, axis=1) for columns in zip(*((t.labels, t.weights) for t in taught), strict=True)
     )
     columns = [tf.constant(column, tf.float32) for column in (encoded.numbers, labels, weights)]
+    sequences = [
+        (network.sequence_rows(sequence, of_sequences), tf.constant(sequence_of))
+        for sequence, (of_sequences, sequence_of) in zip(spec.sequences, encoded.sequences, strict=True)
+    ]
     del encoded
     splits = tf.constant(_splits(examples, params))
     run, shuffle = _epoch_function(network, params), np.random.default_rng(params.seed)
     history = []
     for number in range(1, params.epochs + 1):
-        loss = float(run(ids, *columns, splits, shuffle.permutation(len(splits) - 1).astype(np.int32)))
+        loss = float(run(ids, *columns, sequences, splits, shuffle.permutation(len(splits) - 1).astype(np.int32)))
         if not np.isfinite(loss):
             raise ValueError(f"training diverged in epoch {number} (loss {loss}); lower the learning rates in {params}")
         epoch = Epoch(number, loss)
@@ -401,7 +436,7 @@ def score(
     spec: FeatureSpec,
     candidates: pa.Table,
     objective: str | None = None,
-    batch_size: int = 65_536,
+    batch_size: int = 16_384,
 ) -> Floats:
     """What each candidate is ranked by, float32 (rows,): what `model.predict` on the raw columns gives, only faster.
 
@@ -418,7 +453,13 @@ def score(
     scores = np.empty(candidates.num_rows, np.float32)
     for start in range(0, candidates.num_rows, batch_size):
         rows = slice(start, start + batch_size)
-        scores[rows] = network.score_batch(encoded.fingerprints[rows], encoded.numbers[rows], weights[rows]).numpy()
+        sequences = []
+        for of_sequences, sequence_of in encoded.sequences:
+            distinct, position = np.unique(sequence_of[rows], return_inverse=True)
+            sequences.append((of_sequences[distinct], position.astype(np.int32)))
+        scores[rows] = network.score_batch(
+            encoded.fingerprints[rows], encoded.numbers[rows], weights[rows], sequences
+        ).numpy()
     if wrong := int(np.count_nonzero(~np.isfinite(scores))):
         raise ValueError(f"the model gives {wrong:,} of {len(scores):,} candidates no finite score; do not use it")
     return scores

@@ -36,6 +36,7 @@ def take_over(network: WideDeep, parent: WideDeep) -> TakenOver:
     - A value keeps its wide weight, and its embedding where that is as wide in both.
     - A cross of the same name, parts and buckets keeps its wide weights.
     - Outputs are kept by the name of their objective: a new one begins as it would without a parent.
+    - What attends to a sequence is kept with it, where embeddings are as wide in both.
     - The dense layers are kept where `hidden`, `embedding_dim` and `members` are the same: of the first one the rows that read a
       feature which both have, of the others all. What the first layer has learned of numbers holds although their
       distribution is learned anew: P(X <= x) means the same.
@@ -45,19 +46,25 @@ def take_over(network: WideDeep, parent: WideDeep) -> TakenOver:
     ours, theirs = network.inputs_of_features(), parent.inputs_of_features()
     same_layers = same_width and (network.hidden, network.members) == (parent.hidden, parent.members)
     features = [name for name in ours if name in theirs] if same_layers else []
+    alike = [each.name for each in network.spec.sequences if each in parent.spec.sequences] if same_width else []
 
     names, old_names = ([objective.name for objective in each.objectives] for each in (network, parent))
     outputs = [names.index(name) for name in names if name in old_names]
     old_outputs = [old_names.index(name) for name in names if name in old_names]
 
     for kind in ("learned", "squares"):
-        wide, embeddings, *dense = getattr(network, kind)
-        old_wide, old_embeddings, *old_dense = getattr(parent, kind)
+        wide, embeddings, *others = getattr(network, kind)
+        old_wide, old_embeddings, *old_others = getattr(parent, kind)
+        attention, dense = _parted(network, others)
+        old_attention, old_dense = _parted(parent, old_others)
         _keep(wide, shared, old_wide, shared, outputs, old_outputs)
         for cross in crosses:
             _keep(wide, network.buckets_of(cross), old_wide, parent.buckets_of(cross), outputs, old_outputs)
         if same_width:
             _keep(embeddings, shared, old_embeddings, shared)
+        for name in alike:
+            for weights, old_weights in zip(attention[name], old_attention[name], strict=True):
+                _keep(weights, ALL, old_weights, ALL)
         if same_layers:
             inputs = [position for name in features for position in ours[name]]
             old_inputs = [position for name in features for position in theirs[name]]
@@ -74,6 +81,15 @@ def take_over(network: WideDeep, parent: WideDeep) -> TakenOver:
         tuple(name for name in network.spec.columns if name not in features),
         tuple(cross.name for cross in crosses),
     )
+
+
+def _parted(
+    network: WideDeep, others: list[keras.Variable]
+) -> tuple[dict[str, tuple[keras.Variable, keras.Variable]], list[keras.Variable]]:
+    """What attends to each sequence, and the dense layers' kernels and biases."""
+    ends = 2 * len(network.attention)
+    pairs = zip(others[:ends:2], others[1:ends:2], strict=True)
+    return dict(zip(network.attention, pairs, strict=True)), others[ends:]
 
 
 def _keep(

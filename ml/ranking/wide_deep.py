@@ -11,6 +11,9 @@ between a raw column and the network is inside the model:
   has learned share row `UNSEEN`, which is zero and stays so. What the model keeps of a value is a 64-bit fingerprint:
   of a million values two are alike with a probability of 1 in 20 million;
 - a cross is hashed into its buckets, and values that share one share its weight;
+- a sequence (the newest takes) is attended to by the candidate, as in Deep Interest Network (Zhou et al. 2018, arXiv
+  1706.06978): the more alike two products' embeddings, and the newer the take, the more it counts. The mean by these weights, and its
+  product with the candidate's embedding by entries, are inputs of the deep part;
 - a number gives three inputs: its empirical distribution function P(X <= x) as in the paper, its standardised signed
   logarithm, and a flag for a missing one (null or NaN). Infinity is read as the extreme seen in training.
 """
@@ -31,7 +34,11 @@ from ml.ranking.objectives import TAKE, Objective
 
 Fingerprints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Sequences = Sequence[
+    tuple[tf.Tensor, tf.Tensor]
+]  # of each feature the distinct ones (sequences, LONGEST), and which is each row's
 
+LONGEST = 50  # values of a sequence that are read: the newest
 QUANTILES = 128
 WIDE_SQUARES, DEEP_SQUARES = 1.0, 1e-6  # what sums of squared gradients begin with
 UNSEEN = 0  # the row of every value that is not known
@@ -63,10 +70,17 @@ def _positive(fingerprints: tf.Tensor) -> tf.Tensor:
     return tf.bitcast(tf.bitwise.right_shift(fingerprints, tf.constant(1, tf.uint64)), tf.int64)
 
 
-def value_fingerprints(spec: FeatureSpec, fingerprints: tf.Tensor) -> tf.Tensor:
-    """Fingerprints of (feature, value), int64 (rows, categorical), from those of the values alone."""
-    features = tf.bitcast(fingerprint(tf.constant(spec.categorical, tf.string)), tf.uint64)
+def value_fingerprints(features: Sequence[str], fingerprints: tf.Tensor) -> tf.Tensor:
+    """Fingerprints of (feature, value), int64 (rows, features), from those of the values alone; one feature may be of all columns."""
+    features = tf.bitcast(fingerprint(tf.constant(features, tf.string)), tf.uint64)
     return _positive(_concatenated(tf.bitcast(fingerprints, tf.uint64), features))
+
+
+def sequence_fingerprints(sequences: tf.Tensor) -> tf.Tensor:
+    """Fingerprints of the newest values of each sequence, int64 (sequences, LONGEST), 0 where it has no more."""
+    values = tf.strings.split(sequences, "|")
+    values = tf.ragged.boolean_mask(values, values != "")[:, :LONGEST]
+    return tf.ragged.map_flat_values(fingerprint, values).to_tensor(0, shape=(None, LONGEST))
 
 
 def with_new_values(known: Fingerprints, found: Fingerprints) -> Fingerprints:
@@ -122,6 +136,10 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
                 tf.TensorSpec((None, len(self.spec.categorical)), tf.int64),
                 tf.TensorSpec((None, len(self.spec.numeric)), tf.float32),
                 tf.TensorSpec((None, len(self.objectives)), tf.float32),
+                [
+                    (tf.TensorSpec((None, LONGEST), tf.int64), tf.TensorSpec((None,), tf.int32))
+                    for _ in self.spec.sequences
+                ],
             ],
         )
 
@@ -156,7 +174,14 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         self.embeddings = self.add_weight(
             name="embeddings", shape=(1 + self.values, self.embedding_dim), initializer=self._initial_embeddings
         )
-        width = len(self.spec.categorical) * self.embedding_dim + 3 * numbers
+        width = (len(self.spec.categorical) + 2 * len(self.spec.sequences)) * self.embedding_dim + 3 * numbers
+        self.attention = {
+            sequence.name: (
+                self.add_weight(name=f"alike_{sequence.name}", shape=(self.embedding_dim,) * 2, initializer="identity"),
+                self.add_weight(name=f"newer_{sequence.name}", shape=(LONGEST,), initializer="zeros"),
+            )
+            for sequence in self.spec.sequences
+        }
         units = [*self.hidden, len(self.objectives)]
         self.kernels = [
             self.add_weight(
@@ -183,9 +208,11 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
     def learned(self) -> list[keras.Variable]:
         """Every weight that training changes.
 
-        They are wide, embeddings, and of each layer a kernel (members, inputs, units) and a bias (members, 1, units).
+        They are wide, embeddings, of each sequence what attends to it (dim, dim) and (LONGEST,), and of each layer a kernel
+        (members, inputs, units) and a bias (members, 1, units).
         """
-        return [self.wide, self.embeddings, *chain.from_iterable(zip(self.kernels, self.biases, strict=True))]
+        layers = zip(self.kernels, self.biases, strict=True)
+        return [self.wide, self.embeddings, *chain.from_iterable([*self.attention.values(), *layers])]
 
     def adapt(self, numbers: npt.NDArray[np.float32]) -> None:
         """Learns each number's distribution from (rows, numeric features); NaN is missing, infinity is left out."""
@@ -222,13 +249,21 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         """Which inputs of the first dense layer read which feature; see `logits` and `normalised`."""
         width, numbers = self.embedding_dim, len(self.spec.numeric)
         embedded = len(self.spec.categorical) * width
-        return {
-            name: list(range(position * width, (position + 1) * width))
-            for position, name in enumerate(self.spec.categorical)
-        } | {
-            name: [embedded + kind * numbers + position for kind in range(3)]
-            for position, name in enumerate(self.spec.numeric)
-        }
+        attended = embedded + 3 * numbers
+        return (
+            {
+                name: list(range(position * width, (position + 1) * width))
+                for position, name in enumerate(self.spec.categorical)
+            }
+            | {
+                name: [embedded + kind * numbers + position for kind in range(3)]
+                for position, name in enumerate(self.spec.numeric)
+            }
+            | {
+                sequence.name: list(range(attended + 2 * position * width, attended + 2 * (position + 1) * width))
+                for position, sequence in enumerate(self.spec.sequences)
+            }
+        )
 
     def table_rows(self, fingerprints: tf.Tensor) -> tf.Tensor:
         """Rows of the wide table, int32 (rows, categorical features and then crosses).
@@ -237,16 +272,24 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         """
         if not self.spec.categorical:
             return tf.zeros((tf.shape(fingerprints)[0], 0), tf.int32)
-        values = value_fingerprints(self.spec, fingerprints)
-        position = tf.reshape(tf.searchsorted(self.sorted_values, tf.reshape(values, [-1])), tf.shape(values))
-        is_known = tf.gather(self.sorted_values, position) == values
-        rows = tf.where(is_known, tf.gather(self.rows_of_sorted, position), tf.constant(UNSEEN, tf.int64))
+        rows = self._rows_of(value_fingerprints(self.spec.categorical, fingerprints))
         if self.spec.crosses:
             parts = tf.unstack(tf.bitcast(fingerprints, tf.uint64), num=len(self.spec.categorical), axis=1)
             by_name = dict(zip(self.spec.categorical, parts, strict=True))
             crossed = [reduce(_concatenated, [by_name[part] for part in cross.of]) for cross in self.spec.crosses]
             hashed = _positive(tf.stack(crossed, axis=1)) % self._buckets + self._offsets[:-1]
-            rows = tf.concat([rows, hashed], axis=1)
+            rows = tf.concat([rows, tf.cast(hashed, tf.int32)], axis=1)
+        return rows
+
+    def sequence_rows(self, sequence: Feature, fingerprints: tf.Tensor) -> tf.Tensor:
+        """Rows of the embeddings, int32 like ``fingerprints`` (sequences, LONGEST); `UNSEEN` where there is no value or an unknown one."""
+        rows = self._rows_of(value_fingerprints(sequence.of, fingerprints))
+        return tf.where(fingerprints == 0, UNSEEN, rows)
+
+    def _rows_of(self, values: tf.Tensor) -> tf.Tensor:
+        position = tf.reshape(tf.searchsorted(self.sorted_values, tf.reshape(values, [-1])), tf.shape(values))
+        is_known = tf.gather(self.sorted_values, position) == values
+        rows = tf.where(is_known, tf.gather(self.rows_of_sorted, position), tf.constant(UNSEEN, tf.int64))
         return tf.cast(rows, tf.int32)
 
     def normalised(self, numbers: tf.Tensor) -> tf.Tensor:
@@ -260,13 +303,39 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         present = tf.cast(~missing, tf.float32)
         return tf.concat([distribution * present, logs * present, 1.0 - present], axis=1)
 
-    def logits(self, wide_rows: tf.Tensor, embedding_rows: tf.Tensor, normalised: tf.Tensor) -> list[tf.Tensor]:
+    def attended(
+        self, sequence: Feature, candidate: tf.Tensor, taken: tf.Tensor, is_there: tf.Tensor, sequence_of: tf.Tensor
+    ) -> tf.Tensor:
+        """What the rows' candidates make of their sequence, (rows, 2 x dim); zero where nothing in it is known.
+
+        From embeddings of the candidates (rows, dim) and of the distinct sequences' values (sequences, LONGEST, dim), whether
+        these are known (sequences, LONGEST), and which sequence is each row's.
+        """
+        alike, newer = self.attention[sequence.name]
+        keys = tf.gather(tf.matmul(taken, alike), sequence_of)
+        scores = tf.linalg.matvec(keys, candidate) + newer
+        known = tf.gather(is_there, sequence_of)
+        shares = tf.nn.softmax(tf.where(known, scores, -1e9)) * tf.cast(known, tf.float32)
+        mean = tf.linalg.matvec(tf.gather(taken, sequence_of), shares, transpose_a=True)
+        return tf.concat([mean, mean * candidate], axis=1)
+
+    def logits(
+        self,
+        wide_rows: tf.Tensor,
+        embedding_rows: tf.Tensor,
+        normalised: tf.Tensor,
+        sequences: Sequence[tuple[tf.Tensor, tf.Tensor, tf.Tensor]] = (),
+    ) -> list[tf.Tensor]:
         """Each objective's joined log odds (rows, members), of looked-up weights, embeddings (rows, categorical, dim) and numbers.
 
-        Weights are (rows, looked up), or (rows, looked up, objectives) of several.
+        Weights are (rows, looked up), or (rows, looked up, objectives) of several. ``sequences`` has of each sequence the last three
+        arguments of `attended`.
         """
         width = len(self.spec.categorical) * self.embedding_dim
         deep = tf.concat([tf.reshape(embedding_rows, (tf.shape(wide_rows)[0], width)), normalised], axis=1)
+        for sequence, parts in zip(self.spec.sequences, sequences, strict=True):
+            candidate = embedding_rows[:, self.spec.categorical.index(sequence.of[0])]
+            deep = tf.concat([deep, self.attended(sequence, candidate, *parts)], axis=1)
         *hidden, last = zip(self.kernels, self.biases, strict=True)
         for kernel, bias in hidden:
             deep = tf.nn.relu(tf.matmul(deep, kernel) + bias)
@@ -289,14 +358,20 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         shares: Floats = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
         return shares
 
-    def weighted_probability(self, fingerprints: tf.Tensor, numbers: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    def weighted_probability(
+        self, fingerprints: tf.Tensor, numbers: tf.Tensor, weights: tf.Tensor, sequences: Sequences
+    ) -> tf.Tensor:
         """The objectives' probabilities by `weights` (rows, objectives), added up: (rows,).
 
-        From int64 fingerprints (rows, categorical) and raw numbers (rows, numeric).
+        From int64 fingerprints (rows, categorical), raw numbers (rows, numeric) and the sequences' fingerprints.
         """
         ids = self.table_rows(fingerprints)
         embedding_rows = tf.gather(self.embeddings, ids[:, : len(self.spec.categorical)])
-        logits = self.logits(tf.gather(self.wide, ids), embedding_rows, self.normalised(numbers))
+        looked_up = []
+        for sequence, (of_sequences, sequence_of) in zip(self.spec.sequences, sequences, strict=True):
+            rows = self.sequence_rows(sequence, of_sequences)
+            looked_up.append((tf.gather(self.embeddings, rows), rows != UNSEEN, sequence_of))
+        logits = self.logits(tf.gather(self.wide, ids), embedding_rows, self.normalised(numbers), looked_up)
         probabilities = [tf.sigmoid(tf.reduce_mean(each, axis=1)) for each in logits]
         return tf.add_n([weights[:, position] * each for position, each in enumerate(probabilities)])
 
@@ -304,10 +379,12 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         rows = tf.shape(next(iter(inputs.values())))[0]
         strings = [inputs[name] for name in self.spec.categorical]
         numbers = [inputs[name] for name in self.spec.numeric]
+        distinct = [tf.unique(inputs[sequence.name]) for sequence in self.spec.sequences]
         return self.weighted_probability(
             fingerprint(tf.stack(strings, axis=1)) if strings else tf.zeros((rows, 0), tf.int64),
             tf.stack(numbers, axis=1) if numbers else tf.zeros((rows, 0), tf.float32),
             self._weights_of(inputs["platform"]) if len(self.objectives) > 1 else tf.ones((rows, 1)),
+            [(sequence_fingerprints(values), position) for values, position in distinct],
         )
 
     def _weights_of(self, platform: tf.Tensor) -> tf.Tensor:
@@ -338,12 +415,13 @@ def build_model(
     values: Fingerprints,
     objectives: Sequence[Objective] = TAKE_ALONE,
 ) -> keras.Model:
-    """A model with one input a column: strings for categorical features, float32 for numeric ones.
+    """A model with one input a column: strings for categorical features and sequences, float32 for numeric ones.
 
     It knows `values`, fingerprints of (feature, value) in the order of their rows. With several objectives `platform` is an
     input too, whether it is a feature or not.
     """
-    names = dict.fromkeys([*spec.categorical, *(["platform"] if len(objectives) > 1 else [])])
+    texts = [*spec.categorical, *(sequence.name for sequence in spec.sequences)]
+    names = dict.fromkeys([*texts, *(["platform"] if len(objectives) > 1 else [])])
     inputs = {name: keras.Input((), name=name, dtype="string") for name in names}
     inputs |= {name: keras.Input((), name=name, dtype="float32") for name in spec.numeric}
     declared = [asdict(objective) for objective in objectives]

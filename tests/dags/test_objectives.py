@@ -27,6 +27,7 @@ create table marts.snapshots as select date '2000-12-07' as as_of, 'training' as
 create table marts.training_examples as select date '2000-12-07' as as_of, * from (values
     ('P1', 'shop', 'a', 'A', 1, 0.75), ('P1', 'shop', 'b', 'B', 0, 1.0), ('P1', 'stream', 'a', 'A', 1, 1.0)
 ) as examples (person_id, platform, item_id, product_id, label, label_weight);
+create table marts.person_sequences as select date '2000-12-07' as as_of, 'P1' as person_id, 'shop' as platform, 'C|D' as recent_products;
 create table marts.objective_labels as select date '2000-12-07' as as_of, * from (values
     ('P1', 'shop', 'A', 'purchase', 0.75), ('P1', 'shop', 'B', 'click', 0.25), ('P1', 'stream', 'A', 'watch_time', 0.125),
     ('P2', 'shop', 'A', 'like', 1.0)
@@ -50,6 +51,7 @@ def declare(night: Night, sql: str) -> None:
 def test_examples_have_a_label_for_each_objective_that_weighs(night: Night) -> None:
     examples = examples_of(night).drop_columns(["as_of", "person_id", "product_id"])
     assert examples.to_pydict() == {
+        "recent_products": ["C|D", "C|D", None],
         "platform": ["shop", "shop", "stream"],
         "item_id": ["a", "b", "a"],
         "label": [1, 0, 1],

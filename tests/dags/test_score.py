@@ -10,6 +10,7 @@ import pytest
 from dags.steps.night import Night
 from dags.steps.score import CANDIDATES, POPULAR_CANDIDATES, RULED, assemble_lists, warn_of_the_unusual
 from infra.settings import Settings
+from infra.warehouse import query_with_sequences
 from ml.ranking.features import Feature, FeatureSpec
 from ml.ranking.rerank import rerank
 
@@ -33,6 +34,7 @@ create table marts.candidates as select date '2000-12-15' as as_of, * from (valu
     ('P1', 'shop', 'a', 'A', 'c'), ('P1', 'shop', 'banned', 'BAN', 'c'), ('P1', 'shop', 'other-edition', 'BAN', 'c'),
     ('P1', 'stream', 'a', 'A', 'c')
 ) as candidates (person_id, platform, item_id, product_id, category);
+create table marts.person_sequences as select distinct as_of, person_id, platform, 'A' as recent_products from marts.candidates;
 create table marts.person_accounts as select *, timestamp '2000-01-01' as created_at, null::varchar as age_band from (values
     ('P1', 'shop', 'C1'), ('P3', 'shop', 'C3'), ('P4', 'shop', 'C4')
 ) as accounts (person_id, platform, account_id);
@@ -76,8 +78,9 @@ def scored(*people: str) -> pa.Table:
 
 
 def test_what_is_banned_and_what_is_the_same_product_is_no_candidate(night) -> None:
-    found = rows(night, CANDIDATES, {"as_of": AS_OF, "shards": 1, "shard": 0})
-    assert [row[1:4] for row in found] == [("P1", "shop", "a")]
+    found = query_with_sequences(night.settings, CANDIDATES, {"as_of": AS_OF, "shards": 1, "shard": 0}).to_pylist()
+    assert [(row["person_id"], row["platform"], row["item_id"]) for row in found] == [("P1", "shop", "a")]
+    assert found[0]["recent_products"] == "A"
 
 
 def test_pins_stand_beside_scored_candidates_of_whoever_never_had_them(night) -> None:

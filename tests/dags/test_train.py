@@ -46,6 +46,10 @@ def night_of(home: Path, as_of: date, warm_start: bool = True, model_name: str =
         )
         warehouse.execute("create table marts.candidate_pairs as select distinct as_of from marts.training_examples")
         warehouse.execute(
+            "create table marts.person_sequences as"
+            " select distinct as_of, person_id, platform, '3|1' as recent_products from marts.training_examples"
+        )
+        warehouse.execute(
             "create table marts.interactions"
             " (person_id text, platform text, event_id text, occurred_at timestamp, known_at timestamp)"
         )

@@ -35,6 +35,7 @@ INCREMENTAL = [
     "tower_vectors",
     "proposals",
     "candidate_scores",
+    "person_sequences",
 ]
 SHARED = "as_of in (select as_of from marts.snapshots)"
 

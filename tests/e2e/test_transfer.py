@@ -13,6 +13,7 @@ from ml.evaluation.transfer import SCHEMA
 from tests.e2e.conftest import SECOND, NightOf
 
 CANDIDATES = "select * from marts.candidates order by as_of, person_id, platform, item_id"
+SEQUENCES = "select * from marts.person_sequences order by as_of, person_id, platform"
 EXAMPLES = "select * from marts.training_examples order by as_of, person_id, platform, item_id"
 
 
@@ -24,7 +25,7 @@ def test_a_dropped_source_leaves_no_trace_in_its_targets_candidates(
     night_of: NightOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night = night_of(SECOND)
-    before, examples = (query(night.settings, sql) for sql in (CANDIDATES, EXAMPLES))
+    before, examples, sequences = (query(night.settings, sql) for sql in (CANDIDATES, EXAMPLES, SEQUENCES))
     monkeypatch.setattr(Night, "earlier_with", lambda *_: None)
     harm = {"source": "forum", "target": "shop", "cohort": "all", "verdict": "harms"}
     rest = {"source": "shop", "target": "stream", "cohort": "all", "verdict": "kept"}
@@ -39,12 +40,31 @@ def test_a_dropped_source_leaves_no_trace_in_its_targets_candidates(
     assert after.filter(pc.not_equal(after["platform"], "shop")).equals(before.filter(others))
     assert events_of_candidates(night) == events_of_candidates(night, "where platform != 'forum'") != {}
     assert had_before(night) == 0
+    assert read_of_forum_alone(night, "stream") > read_of_forum_alone(night, "shop") == 0
     assert query(night.settings, EXAMPLES).schema == examples.schema
 
     monkeypatch.setattr(check_transfer, "judge", found(harm | {"verdict": "kept"}, rest))
     check_transfer.check_transfer(night)
     assert query(night.settings, CANDIDATES).equals(before)
     assert query(night.settings, EXAMPLES).equals(examples)
+    assert query(night.settings, SEQUENCES).equals(sequences)
+
+
+def read_of_forum_alone(night: Night, platform: str) -> int:
+    """How many products lists of a platform read in order that their persons took nowhere but on the forum."""
+    [row] = query(
+        night.settings,
+        """
+        with read_products as (
+            select as_of, person_id, unnest(string_split(recent_products, '|')) as product_id
+            from marts.person_sequences where platform = $platform
+        ),
+        elsewhere as (from marts.interactions where platform != 'forum')
+        select count(*) as products from read_products anti join elsewhere using (person_id, product_id)
+        """,
+        {"platform": platform},
+    ).to_pylist()
+    return int(row["products"])
 
 
 def events_of_candidates(night: Night, known: str | None = None) -> dict[tuple[object, str], float]:

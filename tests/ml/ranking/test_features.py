@@ -15,6 +15,7 @@ def test_reads_columns_as_dbt_has_them() -> None:
             {"name": "age", "meta": {"feature": "categorical"}},
             {"name": "genre_x_age", "feature": "cross", "of": ["genre", "age"], "buckets": 500},
             {"name": "age_x_genre", "feature": "cross", "of": ["age", "genre"]},
+            {"name": "recent_genres", "meta": {"feature": "sequence", "of": ["genre"]}},
         ]
     )
     assert spec.features == (
@@ -24,8 +25,9 @@ def test_reads_columns_as_dbt_has_them() -> None:
         Feature("age", "categorical"),
         Feature("genre_x_age", "cross", 500, ("genre", "age")),
         Feature("age_x_genre", "cross", 10_000, ("age", "genre")),
+        Feature("recent_genres", "sequence", of=("genre",)),
     )
-    assert spec.columns == ("genre", "age", "popularity", "repeats")
+    assert spec.columns == ("genre", "age", "popularity", "repeats", "recent_genres")
     assert FeatureSpec.from_json(spec.to_json()) == spec
 
 
@@ -46,6 +48,10 @@ def test_reads_columns_as_dbt_has_them() -> None:
         (
             [{"name": "n", "feature": "numeric"}, {"name": "x", "feature": "cross", "of": ["n", "m"]}],
             r"cross 'x'.*not categorical: \['n', 'm'\]",
+        ),
+        (
+            [{"name": "n", "feature": "numeric"}, {"name": "s", "feature": "sequence", "of": ["n"]}],
+            r"sequence 's'.*the one categorical feature.*Received: of=\['n'\]",
         ),
     ],
 )

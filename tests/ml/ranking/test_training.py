@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ml.ranking.features import Feature, FeatureSpec
 from ml.ranking.training import Epoch, TrainedModel, TrainingParams, _listwise, not_finite, score, train
-from ml.ranking.wide_deep import build_model, fingerprint, network_of
+from ml.ranking.wide_deep import UNSEEN, build_model, fingerprint, network_of, sequence_fingerprints
 
 Examples = Callable[[int, int], pa.Table]
 QUICK = TrainingParams(epochs=1, batch_size=500, hidden=(8,), embedding_dim=4, seed=5)
@@ -58,9 +58,13 @@ def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spe
     deep = keras.optimizers.Adagrad(params.deep_learning_rate, initial_accumulator_value=1e-6, epsilon=1e-12)
     deep_variables = [variable for variable in oracle.trainable_variables if variable is not oracle.wide]
     ids = oracle.table_rows(fingerprint(strings))
+    [sequence] = spec.sequences
+    lately = oracle.sequence_rows(sequence, sequence_fingerprints(tf.constant(table["lately"].to_pylist())))
+    assert np.count_nonzero(lately.numpy() == UNSEEN) > 0
     with tf.GradientTape() as tape:
         embedded = tf.gather(oracle.embeddings, ids[:, : len(spec.categorical)])
-        [logits] = oracle.logits(tf.gather(oracle.wide, ids), embedded, oracle.normalised(numbers))
+        taken = (tf.gather(oracle.embeddings, lately), lately != UNSEEN, tf.range(len(label)))
+        [logits] = oracle.logits(tf.gather(oracle.wide, ids), embedded, oracle.normalised(numbers), [taken])
         labels = np.repeat(label[:, None], params.members, axis=1)
         loss = len(label) * keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
         loss += params.embedding_l2 * tf.reduce_sum(embedded**2)
@@ -71,6 +75,50 @@ def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spe
     assert np.count_nonzero(trained.wide.numpy()) > 0
     for ours, theirs in zip(trained.trainable_variables, oracle.trainable_variables, strict=True):
         assert np.allclose(ours.numpy(), theirs.numpy(), atol=2e-4), ours.path
+
+
+def test_sequences_tell_whoever_takes_more_of_the_same() -> None:
+    """Somewhere in each sequence is one film that is liked; without the sequence no film is any likelier than another."""
+    random = np.random.default_rng(1)
+
+    def make(rows: int) -> pa.Table:
+        liked, film = random.integers(8, size=(2, rows))
+        others = random.integers(8, 16, size=(rows, 4))
+        place = random.integers(5, size=rows)
+        lately = [np.insert(row, at, kind) for row, at, kind in zip(others, place, liked, strict=True)]
+        return pa.table(
+            {
+                "film": film.astype(str),
+                "lately": pa.array(["|".join(map(str, row)) for row in lately]).dictionary_encode(),
+                "label": (liked == film).astype(int),
+            }
+        )
+
+    spec = FeatureSpec((Feature("film", "categorical"), Feature("lately", "sequence", of=("film",))))
+    params = replace(QUICK, epochs=6, batch_size=250, hidden=(16,), embedding_dim=8)
+    learned, held = make(6_000), make(2_000)
+    [*_, last] = train(learned, held, spec, params).history
+    assert last.holdout_auc is not None
+    assert last.holdout_auc > 0.95
+    anybodys = held.set_column(1, "lately", held["lately"].take(random.permutation(held.num_rows)))
+    [*_, shuffled] = train(learned, anybodys, spec, params).history
+    assert shuffled.holdout_auc == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_sequence_is_read_by_its_newest_values_that_are_known(make_examples: Examples, spec: FeatureSpec) -> None:
+    table = make_examples(600, 1)
+    model = train(table, None, spec, QUICK).model
+
+    def scored(lately: str | None) -> bytes:
+        column = pa.repeat(pa.scalar(lately, pa.string()), table.num_rows)
+        at = table.column_names.index("lately")
+        return score(model, spec, table.set_column(at, "lately", column)).tobytes()
+
+    assert scored(None) == scored("") == scored("never seen|nor this")
+    assert scored("g1") != scored("") != scored("g1|g2")
+    assert scored("g1|g2") != scored("g2|g1")  # the newest first
+    newest = "|".join(["g1", "g2", "g3"] * 17)
+    assert scored(newest[: 50 * 3 - 1]) == scored(newest + "|g1|g1")
 
 
 def test_weights_count_rows(make_examples: Examples) -> None:
@@ -118,7 +166,7 @@ def test_missing_columns_are_all_named(make_examples: Examples, spec: FeatureSpe
     table = make_examples(100, 1)
     trained = train(table, None, spec, QUICK)
     lacking = table.drop_columns(["noise", "genre"])
-    with pytest.raises(ValueError, match=r"candidates lacks 2 of the model's 4 feature columns: \['genre', 'noise'\]"):
+    with pytest.raises(ValueError, match=r"candidates lacks 2 of the model's 5 feature columns: \['genre', 'noise'\]"):
         score(trained.model, spec, lacking)
     with pytest.raises(ValueError, match="training examples lacks 2"):
         train(lacking, None, spec, QUICK)

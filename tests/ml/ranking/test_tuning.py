@@ -96,7 +96,7 @@ def test_training_that_diverges_fails_its_trial_alone(
 def test_what_teaches_nothing_with_what_serves_is_an_error(examples: pa.Table, spec: FeatureSpec) -> None:
     with pytest.raises(ValueError, match=r"two training snapshots or more.*Received: 800 examples of 1 snapshots"):
         tune(examples.slice(0, 800), spec, SERVING, 1)
-    with pytest.raises(ValueError, match="lacks 1 of the model's 4 feature columns"):
+    with pytest.raises(ValueError, match="lacks 1 of the model's 5 feature columns"):
         tune(examples.drop_columns(["noise"]), spec, SERVING, 1)
 
 

@@ -42,7 +42,11 @@ def test_training_goes_on_where_the_parent_ended(parent: TrainedModel, later: pa
         assert np.count_nonzero(learned) > 0
         assert np.allclose(ours.wide.numpy()[ours.buckets_of(cross)], learned, atol=1e-3)
     assert np.allclose(ours.embeddings.numpy()[:known], theirs.embeddings.numpy(), atol=1e-4)
-    for mine, learned in zip([*ours.kernels, *ours.biases], [*theirs.kernels, *theirs.biases], strict=True):
+    attention = zip(ours.attention["lately"], theirs.attention["lately"], strict=True)
+    for mine, learned in [
+        *attention,
+        *zip([*ours.kernels, *ours.biases], [*theirs.kernels, *theirs.biases], strict=True),
+    ]:
         assert np.allclose(mine.numpy(), learned.numpy(), atol=1e-4)
     assert child.taken_over == TakenOver(theirs.values, 1, True, spec.columns, (), ("genre_x_age",))
 

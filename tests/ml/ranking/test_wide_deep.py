@@ -12,6 +12,7 @@ from scipy.special import logit
 from ml.ranking.features import Feature, FeatureSpec
 from ml.ranking.training import TrainedModel, TrainingParams, score, train
 from ml.ranking.wide_deep import (
+    LONGEST,
     QUANTILES,
     UNSEEN,
     Fingerprints,
@@ -47,7 +48,10 @@ def test_fingerprints_and_buckets_never_change() -> None:
     strings = fingerprint(tf.constant([["x", "y"], ["y", "x"], ["", "Zoë"]]))
     network = network_of(build_model(spec, (4,), 2, members=2, seed=0, values=NO_VALUES))
     # published models depend on these: a change here makes every registered version score nonsense
-    assert value_fingerprints(spec, strings).numpy()[0].tolist() == [7292312647232069615, 1170619236543831951]
+    assert value_fingerprints(spec.categorical, strings).numpy()[0].tolist() == [
+        7292312647232069615,
+        1170619236543831951,
+    ]
     assert (network.table_rows(strings).numpy()[:, 2] - network.buckets_of(spec.crosses[0]).start).tolist() == [
         9042,
         3198,
@@ -64,8 +68,10 @@ def test_a_value_keeps_its_row_and_what_is_not_known_has_none() -> None:
     def network(values: Fingerprints) -> WideDeep:
         return network_of(build_model(spec, (4,), 2, members=2, seed=0, values=values))
 
-    before = with_new_values(NO_VALUES, value_fingerprints(spec, fingerprints(("x", ""), ("y", ""))).numpy())
-    found = value_fingerprints(spec, fingerprints(("new", "x"), ("x", ""), ("other", ""))).numpy()
+    before = with_new_values(
+        NO_VALUES, value_fingerprints(spec.categorical, fingerprints(("x", ""), ("y", ""))).numpy()
+    )
+    found = value_fingerprints(spec.categorical, fingerprints(("new", "x"), ("x", ""), ("other", ""))).numpy()
     after = with_new_values(before, found)
     assert (len(before), len(after)) == (3, 6)
     assert after[:3].tolist() == before.tolist() == sorted(before)
@@ -126,6 +132,8 @@ def test_log_odds_are_the_mean_of_members_that_differ(make_examples: Examples, s
         own = network_of(model)
         for name in ("quantiles", "moments", "wide", "embeddings"):
             getattr(own, name).assign(getattr(network, name))
+        for mine, theirs in zip(own.attention["lately"], network.attention["lately"], strict=True):
+            mine.assign(theirs)
         for mine, theirs in zip([*own.kernels, *own.biases], [*network.kernels, *network.biases], strict=True):
             mine.assign(theirs[member : member + 1])
         return logit(score(model, spec, table))
@@ -133,6 +141,32 @@ def test_log_odds_are_the_mean_of_members_that_differ(make_examples: Examples, s
     members = np.stack([alone(member) for member in range(params.members)])
     assert members.std(axis=0).min() > 1e-4
     assert np.allclose(members.mean(axis=0), logit(score(together, spec, table)), atol=1e-4)
+
+
+def test_what_is_like_the_candidate_and_newer_counts_more() -> None:
+    sequence = Feature("lately", "sequence", of=("film",))
+    network = network_of(
+        build_model(
+            FeatureSpec((Feature("film", "categorical"), sequence)), (4,), 2, members=2, seed=0, values=NO_VALUES
+        )
+    )
+    first, second = [1.0, 0.0], [0.0, 1.0]
+    taken = tf.constant([first, second] + [[7.0, 7.0]] * (LONGEST - 2), shape=(1, LONGEST, 2))
+
+    def mean(candidate: list[float], there: int) -> list[float]:
+        is_there = tf.constant([[position < there for position in range(LONGEST)]])
+        attended = network.attended(sequence, tf.constant([candidate]), taken, is_there, tf.constant([0])).numpy()[0]
+        assert attended[2:] == pytest.approx(attended[:2] * candidate)
+        return list(attended[:2])
+
+    a_little, more = 1 / (1 + np.e), np.e / (1 + np.e)  # softmax of 0 and 1
+    assert mean(first, there=2) == pytest.approx([more, a_little])
+    assert mean(second, there=2) == pytest.approx([a_little, more])
+    assert mean(second, there=1) == pytest.approx(first)
+    assert mean(second, there=0) == [0, 0]
+    _, newer = network.attention["lately"]
+    newer.assign(np.eye(LONGEST)[0])
+    assert mean(second, there=2) == pytest.approx([0.5, 0.5])
 
 
 def test_a_cross_learns_what_its_parts_cannot() -> None:
@@ -170,6 +204,7 @@ def test_saved_model_alone_scores_raw_columns(trained: TrainedModel, make_exampl
         "noise": table["noise"].to_numpy(),
         "genre": tf.constant([genre or "" for genre in genres]),
         "age": tf.constant(table["age"].to_pylist()),
+        "lately": tf.constant(table["lately"].to_pylist()),
     }
     assert np.array_equal(score(loaded, trained.spec, table), fast)
     assert np.allclose(loaded.predict(raw, verbose=0), fast, atol=1e-6)
