@@ -26,7 +26,8 @@ def whole(backfilled) -> pa.Table:
 
 def test_a_cut_is_built_again_as_the_night_built_it(whole, backfilled) -> None:
     names = ", ".join(whole.column_names)
-    stored = backfilled.rows(f"select {names} from marts.candidates where as_of = date '{CUT}'")
+    joined = "marts.candidates left join marts.person_sequences using (as_of, person_id, platform)"
+    stored = backfilled.rows(f"select {names} from {joined} where as_of = date '{CUT}'")
     assert stored
     assert sorted(tuple(row.values()) for row in whole.to_pylist()) == sorted(stored)
 
@@ -60,6 +61,10 @@ LEAKS = {
     "a taste of tomorrow": (
         "platform_category_share",
         ("person_tastes", KNOWN_OF_PERSONS, "interactions.occurred_at < persons.as_of + interval 3 day"),
+    ),
+    "what somebody takes tomorrow": (
+        "recent_products",
+        ("person_sequences", KNOWN_OF_PERSONS, "interactions.occurred_at < persons.as_of + interval 3 day"),
     ),
     "a price paid later": (
         "platform_price_gap",
