@@ -77,7 +77,7 @@ def query_with_sequences(
         ).fetchall()
         names = [f'"{name}"' for (name,) in columns]
         for name in names:
-            distinct = f"select distinct {name} from marts.person_sequences where {name} is not null"
+            distinct = f"select distinct {name} from marts.person_sequences where {name} is not null order by all"
             connection.execute(f"create temporary type {name} as enum ({distinct})")
         typed = ", ".join(f"{name}::{name} as {name}" for name in names)
         connection.execute(f"create temporary view sequences as select * replace ({typed}) from marts.person_sequences")
