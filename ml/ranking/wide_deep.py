@@ -34,9 +34,8 @@ from ml.ranking.objectives import TAKE, Objective
 
 Fingerprints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-Sequences = Sequence[
-    tuple[tf.Tensor, tf.Tensor]
-]  # of each feature the distinct ones (sequences, LONGEST), and which is each row's
+# of each feature its distinct sequences (sequences, LONGEST), and which of them is each row's
+Sequences = Sequence[tuple[tf.Tensor, tf.Tensor]]
 
 LONGEST = 50  # values of a sequence that are read: the newest
 QUANTILES = 128
