@@ -52,6 +52,7 @@ GENERATORS = [
     "graph",
     "transitions",
     "category_taste",
+    "segment_trending",
     "trending",
     "popular",
     "new_items",
@@ -201,7 +202,7 @@ items as (
     select * from marts.item_popularity where as_of = $as_of
 ),
 segments as (
-    select segment, product_id from marts.segment_popularity where as_of = $as_of and events_28d > 0
+    select segment, product_id, events_7d from marts.segment_popularity where as_of = $as_of and events_28d > 0
 )
 
 select lists.* replace (
@@ -219,6 +220,10 @@ select lists.* replace (
         when led_here.words is not null then led_here.words
         when strongest.generator = 'category_taste' and tastes.category is not null
             then concat('because you like the category ', lists.category)
+        when strongest.generator = 'segment_trending' then case
+            when segments.events_7d > 0 then 'trending with people your age'
+            else 'trending this week'
+        end
         when strongest.generator = 'trending' then concat('trending on ', lists.platform, ' this week')
         when strongest.generator = 'popular' then 'popular across platforms'
         when strongest.generator = 'new_items' then concat('new on ', lists.platform)

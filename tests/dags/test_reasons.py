@@ -91,10 +91,10 @@ WAREHOUSE = {
         2000-12-15,shop,V,0,0,0,90
     """,
     "marts.segment_popularity": """
-        as_of,segment,product_id,events_28d
-        2000-12-15,18-24,X,1
-        2000-12-15,25-34,Y,1
-        2000-12-15,18-24,Z,1
+        as_of,segment,product_id,events_7d,events_28d
+        2000-12-15,18-24,X,1,1
+        2000-12-15,25-34,Y,1,1
+        2000-12-15,18-24,Z,0,1
     """,
     "marts.person_accounts": """
         platform,account_id,person_id,age_band
@@ -271,6 +271,19 @@ def test_the_words_of_the_other_generators(tmp_path, monkeypatch) -> None:
         "new on shop",
         "because of what you like",
         "because of what you like",
+    ]
+
+
+def test_an_age_is_told_only_to_the_account_that_states_it(tmp_path, monkeypatch) -> None:
+    """The person is taken for 18 to 24, as the shop's account says; the forum's says another age, of which nobody took X."""
+    lists = [
+        f"{name} {item} drama personalised ranked" for name, item in [("shop", "X"), ("shop", "Z"), ("forum", "X")]
+    ]
+    proposals = ["X segment_trending 1", "Z segment_trending 2"]
+    assert reasons(tmp_path, monkeypatch, lists, proposals) == [
+        "trending with people your age",
+        "trending this week",  # nobody of that age took Z in the last week
+        "trending this week",
     ]
 
 

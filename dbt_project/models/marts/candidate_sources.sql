@@ -90,6 +90,16 @@ tastes as (
     where person_categories.position <= 3
 ),
 
+profiles as (
+    select * from {{ ref('person_profiles') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+segments as (
+    select * from {{ ref('segment_popularity') }}
+    where as_of in ({{ snapshots_to_build() }}) and events_7d > 0
+),
+
 interactions as (
     select * from {{ ref('interactions') }}
 ),
@@ -230,6 +240,21 @@ category_lists as (
     ) <= 50
 ),
 
+segment_lists as (
+    select
+        offers.as_of,
+        offers.platform,
+        segments.segment,
+        offers.offer,
+        offers.product,
+        cast(segments.events_7d as double) as score
+    from offers
+    inner join segments on offers.as_of = segments.as_of and offers.product_id = segments.product_id
+    qualify row_number() over (
+        partition by offers.as_of, offers.platform, segments.segment order by segments.events_7d desc, offers.item_id
+    ) <= 60
+),
+
 proposed_to_all as (
     select
         pairs.pair,
@@ -255,6 +280,22 @@ proposed_to_all as (
             pairs.as_of = category_lists.as_of
             and pairs.platform = category_lists.platform
             and tastes.category = category_lists.category
+    union all
+    select
+        pairs.pair,
+        pairs.person,
+        segment_lists.offer,
+        segment_lists.product,
+        'segment_trending' as generator,
+        segment_lists.score
+    from pairs
+    -- of those who state no age nothing is in common
+    inner join profiles on pairs.as_of = profiles.as_of and pairs.person_id = profiles.person_id
+    inner join segment_lists
+        on
+            pairs.as_of = segment_lists.as_of
+            and pairs.platform = segment_lists.platform
+            and profiles.age_band = segment_lists.segment
 ),
 
 proposed as (
@@ -319,6 +360,7 @@ best as (
             when 'neighbours' then 60
             when 'transitions' then 20
             when 'trending' then 40
+            when 'segment_trending' then 20
             when 'popular' then 30
             when 'category_taste' then 20
             when 'new_items' then 10

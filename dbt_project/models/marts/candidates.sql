@@ -174,11 +174,16 @@ fused as (
         min(position) filter (where generator = 'graph') as graph_rank,
         min(position) filter (where generator = 'towers') as tower_rank,
         max(score) filter (where generator = 'transitions') as transition_score,
+        min(position) filter (where generator = 'transitions') as transition_rank,
         min(position) filter (where generator = 'trending') as trending_rank,
+        min(position) filter (where generator = 'segment_trending') as segment_trending_rank,
         min(position) filter (where generator = 'popular') as popular_rank,
         max(score) filter (where generator = 'category_taste') as taste_score,
+        min(position) filter (where generator = 'category_taste') as taste_rank,
         max(score) filter (where generator = 'new_items') as new_item_score,
-        max(score) filter (where generator = 'repeats') as repeat_score
+        min(position) filter (where generator = 'new_items') as new_item_rank,
+        max(score) filter (where generator = 'repeats') as repeat_score,
+        min(position) filter (where generator = 'repeats') as repeat_rank
     from sources
     group by all
 ),
@@ -199,11 +204,16 @@ final as (
         1.0 / (5 + fused.graph_rank) as graph_rank,
         1.0 / (5 + fused.tower_rank) as tower_rank,
         fused.transition_score,
+        1.0 / (5 + fused.transition_rank) as transition_rank,
         1.0 / (5 + fused.trending_rank) as trending_rank,
+        1.0 / (5 + fused.segment_trending_rank) as segment_trending_rank,
         1.0 / (5 + fused.popular_rank) as popular_rank,
         fused.taste_score,
+        1.0 / (5 + fused.taste_rank) as taste_rank,
         fused.new_item_score,
+        1.0 / (5 + fused.new_item_rank) as new_item_rank,
         coalesce(fused.repeat_score, 0) as repeat_score,
+        coalesce(1.0 / (5 + fused.repeat_rank), 0) as repeat_rank,
         ---- the item
         items.category,
         cast(cast(floor(items.release_year / 10) * 10 as integer) as varchar) as decade,
@@ -246,6 +256,7 @@ final as (
         round(list_dot_product(habits.hours, contexts.hours), 9) as hour_lift,
         round(list_dot_product(habits.weekdays, contexts.weekdays), 9) as weekday_lift,
         round(list_dot_product(habits.devices, contexts.devices), 9) as device_lift,
+        cast(coalesce(segments.events_7d, 0) as double) as segment_events_7d,
         cast(coalesce(segments.events_28d, 0) as double) as segment_events_28d,
         newest.product_id as last_product_id,
         newest.category as last_category
