@@ -46,6 +46,7 @@ def score(night: Night, shard: int) -> None:
             "Remedy: see why the promotion gate kept the challenger back, or promote a version in MLflow."
         )
     scored = candidates.select(["person_id", "platform", "item_id", "product_id", "category"])
+    scored = scored.append_column("is_new", pc.is_valid(candidates["new_item_rank"]))
     with connect(settings) as warehouse:
         warehouse.register("scored", scored.append_column("score", pa.array(scores)))
         ruled = warehouse.execute(RULED, {"max_impressions": settings.max_impressions}).to_arrow_table()

@@ -11,14 +11,15 @@ import pyarrow.compute as pc
 from ml.evaluation.metrics import Floats, Ints, position_in_group, sorted_codes
 
 RANKED, EXPLORED, PINNED = "ranked", "explored", "pinned"
-EXPLORED_FROM = 10
+EXPLORED_FROM, NEW_AMONG_THEM = 10, 3
 
 
 @dataclass(frozen=True)
 class Exploration:
     """With probability `share` the last ranked place of a list goes to one of the `EXPLORED_FROM` rows next in line.
 
-    Each of these is as likely. The draw depends on `key`, the person and the platform, and on nobody else's list.
+    The list's `NEW_AMONG_THEM` best new rows come first in that line, so that what nobody knows yet is shown. Each row is as
+    likely. The draw depends on `key`, the person and the platform, and on nobody else's list.
     """
 
     share: float
@@ -50,6 +51,7 @@ def places(
 
     - is_consumed, is_available: rows consumed, or not available, are left out. Null is not consumed and available.
     - category: at most `max_per_category` rows of one in a list. Null is no category, has no cap and resembles nothing.
+    - is_new: comes next in line for the place that explores, before what is relevant, but for rows that are held back.
     - is_overshown: held back because it was shown often and never taken. What cap and showing leave short is filled,
       first with what the cap held back.
     - pinned_rank (integer): this row has this rank, whatever its score, which may be null, and counts for no cap. In a
@@ -80,9 +82,14 @@ def places(
 
     line, better = rows.best_first(free, 2 * rows.list + overshown)
     beyond_cap = better >= (max_per_category or scored.num_rows)
-    line = line[np.lexsort((beyond_cap, overshown[line], rows.list[line]))]
+    order = np.lexsort((beyond_cap, overshown[line], rows.list[line]))
+    line, is_held_back = line[order], (beyond_cap | (overshown[line] > 0))[order]
     of, place = rows.list[line], position_in_group(rows.list[line])
     last = list_size - 1 - np.bincount(rows.list[pin > 0], minlength=rows.lists)  # the last place that no pin takes
+    is_below = place > last[of]
+    new = np.flatnonzero(is_below & ~is_held_back & (_integers(scored, "is_new")[line] > 0))
+    is_below[new[position_in_group(of[new]) < NEW_AMONG_THEM]] = False
+    line = line[np.lexsort((place, is_below, place > last[of], of))]
     rivals, share, drawn = _exploring(scored, rows, np.bincount(of, minlength=rows.lists) - 1 - last, last, exploration)
     at_last, rival = place == last[of], (place > last[of]) & (place <= (last + rivals)[of])
     shown = (place < last[of]) | (place == (last + drawn)[of])

@@ -241,6 +241,8 @@ final as (
         profiles.days_since_first,
         cast(person_platforms.events as double) as platform_events,
         person_platforms.events / person_platforms.events_all_platforms as platform_share,
+        person_platforms.spend as platform_spend,
+        person_platforms.spend_28d as platform_spend_28d,
         ---- the person and the item
         scores.ease_3d,
         scores.ease_14d,

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -192,6 +193,22 @@ def test_exploration_draws_the_last_place_with_the_propensity_it_logs() -> None:
     might = placed.to_pandas().query("propensity < 1").groupby("person_id")["propensity"]
     assert might.sum().to_numpy() == pytest.approx(np.ones(people))
     assert (might.size() == 1 + EXPLORED_FROM).all()
+
+
+def test_the_best_new_items_come_next_in_line_for_the_place_that_explores() -> None:
+    """Those that are in the list have no need of it, and what is held back stays so, by showing (i26) and by cap (i27)."""
+    table = crowd(3, 30).drop(["category"])
+    item = table["item_id"]
+    for name, items in {"is_new": ["i02", "i25", "i26", "i27", "i28", "i29"], "is_overshown": ["i26"]}.items():
+        table = table.append_column(name, pc.is_in(item, pa.array(items)))
+    kinds = pc.if_else(pc.is_in(item, pa.array(["i00", "i27"])), "capped", item)
+    placed = places(table.append_column("category", kinds), 5, 1, exploration=Exploration(0.5, "key")).to_pandas()
+    for _, rows in placed[placed["propensity"] == 0.05].groupby("person_id"):
+        assert sorted(rows["item_id"]) == [*(f"i{i:02}" for i in range(5, 12)), "i25", "i28", "i29"]
+    might = placed[placed["propensity"] < 1].groupby("person_id")["propensity"]
+    assert might.sum().to_numpy() == pytest.approx(np.ones(3))
+    listed = placed[placed["propensity"] == 1].groupby("person_id")["item_id"].apply(list)
+    assert listed.tolist() == [["i00", "i01", "i02", "i03"]] * 3
 
 
 def test_a_draw_depends_on_the_key_the_person_and_nobody_else() -> None:
