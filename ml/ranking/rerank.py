@@ -86,10 +86,10 @@ def places(
     line, is_held_back = line[order], (beyond_cap | (overshown[line] > 0))[order]
     of, place = rows.list[line], position_in_group(rows.list[line])
     last = list_size - 1 - np.bincount(rows.list[pin > 0], minlength=rows.lists)  # the last place that no pin takes
-    is_below = place > last[of]
-    new = np.flatnonzero(is_below & ~is_held_back & (_integers(scored, "is_new")[line] > 0))
-    is_below[new[position_in_group(of[new]) < NEW_AMONG_THEM]] = False
-    line = line[np.lexsort((place, is_below, place > last[of], of))]
+    waits = place > last[of]
+    new = np.flatnonzero(waits & ~is_held_back & (_integers(scored, "is_new")[line] > 0))
+    waits[new[position_in_group(of[new]) < NEW_AMONG_THEM]] = False
+    line = line[np.lexsort((place, waits, of))]
     rivals, share, drawn = _exploring(scored, rows, np.bincount(of, minlength=rows.lists) - 1 - last, last, exploration)
     at_last, rival = place == last[of], (place > last[of]) & (place <= (last + rivals)[of])
     shown = (place < last[of]) | (place == (last + drawn)[of])
