@@ -48,7 +48,7 @@ known as (
             interactions.platform = paid.platform
             and interactions.item_id = paid.item_id
             and interactions.event_type = 'purchase'
-            and paid.price < 1e12 -- neither NaN nor infinity, which sort after every number
+            and paid.price between 0 and 1e12 -- neither NaN, which sorts after every number, nor infinity
     group by all
 ),
 
