@@ -35,20 +35,33 @@ known as (
         interactions.person_id,
         interactions.platform,
         count(*) as events,
-        -- decimals, whose sum does not depend on the order in which threads add
-        sum(cast(paid.price as decimal(18, 4))) as spend,
-        sum(cast(paid.price as decimal(18, 4))) filter (
-            where interactions.occurred_at >= cuts.as_of - interval 28 day
-        ) as spend_28d,
         max(interactions.occurred_at) as last_at
     from cuts
     inner join interactions on {{ known_at_cut('interactions', 'cuts') }}
-    left join product_items as paid
-        on
-            interactions.platform = paid.platform
-            and interactions.item_id = paid.item_id
-            and interactions.event_type = 'purchase'
-            and paid.price between 0 and 1e12 -- neither NaN, which sorts after every number, nor infinity
+    group by all
+),
+
+purchases as (
+    select
+        interactions.*,
+        cast(product_items.price as decimal(18, 4)) as price -- decimals add up the same in any order
+    from interactions
+    inner join product_items
+        on interactions.platform = product_items.platform and interactions.item_id = product_items.item_id
+    where
+        interactions.event_type = 'purchase'
+        and product_items.price between 0 and 1e12 -- neither NaN, which sorts after every number, nor infinity
+),
+
+spent as (
+    select
+        cuts.as_of,
+        purchases.person_id,
+        purchases.platform,
+        sum(purchases.price) as spend,
+        sum(purchases.price) filter (where purchases.occurred_at >= cuts.as_of - interval 28 day) as spend_28d
+    from cuts
+    inner join purchases on {{ known_at_cut('purchases', 'cuts') }}
     group by all
 ),
 
@@ -59,8 +72,8 @@ final as (
         present.platform,
         coalesce(known.events, 0) as events,
         sum(coalesce(known.events, 0)) over (partition by present.as_of, present.person_id) as events_all_platforms,
-        cast(coalesce(known.spend, 0) as double) as spend,
-        cast(coalesce(known.spend_28d, 0) as double) as spend_28d,
+        cast(coalesce(spent.spend, 0) as double) as spend,
+        cast(coalesce(spent.spend_28d, 0) as double) as spend_28d,
         datediff('hour', known.last_at, present.as_of) / 24.0 as days_since_last
     from present
     left join known
@@ -68,6 +81,11 @@ final as (
             present.as_of = known.as_of
             and present.person_id = known.person_id
             and present.platform = known.platform
+    left join spent
+        on
+            present.as_of = spent.as_of
+            and present.person_id = spent.person_id
+            and present.platform = spent.platform
 )
 
 select * from final
