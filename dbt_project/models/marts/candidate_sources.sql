@@ -166,10 +166,12 @@ best_by_person as (
 ),
 
 ---- generator by person and platform: what they took there, where that is taken again; often and lately counts most
-repeats as (
+taken_again as (
     select
         pairs.pair,
-        offers.offer,
+        pairs.as_of,
+        pairs.platform,
+        interactions.product_id,
         round(cast(sum(cast(
             interactions.weight * {{ recency('interactions.occurred_at', 'pairs.as_of', 28) }} as decimal(18, 15)
         )) as double), 9) as score
@@ -179,12 +181,20 @@ repeats as (
             pairs.person_id = interactions.person_id
             and {{ is_repeatable('interactions', 'pairs') }}
             and {{ known_at_cut('interactions', 'pairs') }}
+    group by all
+),
+
+repeats as (
+    select
+        taken_again.pair,
+        offers.offer,
+        taken_again.score
+    from taken_again
     inner join offers
         on
-            pairs.as_of = offers.as_of
-            and pairs.platform = offers.platform
-            and interactions.product_id = offers.product_id
-    group by all
+            taken_again.as_of = offers.as_of
+            and taken_again.platform = offers.platform
+            and taken_again.product_id = offers.product_id
 ),
 
 ---- generators by platform: the best of each list, for everybody there
