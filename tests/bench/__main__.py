@@ -8,7 +8,6 @@ from pathlib import Path
 
 import duckdb
 
-from dags.steps.evaluate import CHALLENGER
 from infra.report.night import metric_name
 from tests.bench.measured import Measured, render, run, save
 
@@ -37,14 +36,14 @@ def nights() -> list[Measured]:
         rows.append(Measured(f"{what}, pairwise recall", recall, "share", peer="the demo's truth"))
     window = comparison["popularity_window"]
     own = [row for row in comparison["comparison"] if row["against"] is None and row["cohort"] == "all"]
-    for row in (row for row in own if row["contender"] == CHALLENGER):
+    for row in [row for row in own if row["contender"] == "challenger"]:
         peers = [
             f"{window if other['contender'] == 'popularity' else other['contender']} {other['value']:.4f}"
             for other in own
             if (other["metric"], other["platform"]) == (row["metric"], row["platform"]) and other is not row
         ]
         interval = "" if row["low"] is None else f" [{row['low']:.4f}, {row['high']:.4f}]"
-        name = f"{metric_name(row['metric'])}{interval}, {row['platform']}"
+        name = f"{metric_name(row['metric'])}{interval}, {row['contender']}, {row['platform']}"
         rows.append(Measured(name, row["value"], f"of {row['people']} people", peer="; ".join(peers)))
     return rows
 
