@@ -59,87 +59,87 @@ def no_retry_where_waiting_does_not_cure() -> Iterator[None]:
 def nightly():
     @task
     def open_night(as_of: str, run: str) -> list[str]:
-        from dags.steps.open_night import open_night
+        from dags.steps.merge.open_night import open_night
 
         return open_night(night(as_of, run))
 
     @task(map_index_template="{{ task.op_kwargs['platform'] }}", retries=2, retry_delay=timedelta(seconds=10))
     def extract(platform: str, as_of: str, run: str) -> None:
-        from dags.steps.extract import extract
+        from dags.steps.merge.extract import extract
 
         this = get_current_context()["ti"]
         with no_retry_where_waiting_does_not_cure():
             extract(night(as_of, run), platform, last_try=this.try_number > this.max_tries)
 
     @task(map_index_template="{{ task.op_kwargs['platform'] }}")
-    def check_sources(platform: str, as_of: str, run: str) -> None:
-        from dags.steps.check_sources import check_sources
+    def check_loads(platform: str, as_of: str, run: str) -> None:
+        from dags.steps.merge.check_loads import check_loads
 
-        check_sources(night(as_of, run), platform)
+        check_loads(night(as_of, run), platform)
 
     @task(**WAREHOUSE)
     def prepare(as_of: str, run: str) -> None:
-        from dags.steps.build import build_prepared
+        from dags.steps.learn.build_marts import build_prepared
 
         build_prepared(night(as_of, run))
 
     @task
     def check_reconciliation(as_of: str, run: str) -> None:
-        from dags.steps.check_reconciliation import check_reconciliation
+        from dags.steps.merge.check_reconciliation import check_reconciliation
 
         check_reconciliation(night(as_of, run))
 
     @task
     def link_people(as_of: str, run: str) -> None:
-        from dags.steps.link import link_people
+        from dags.steps.merge.link import link_people
 
         link_people(night(as_of, run))
 
     @task
     def link_products(as_of: str, run: str) -> None:
-        from dags.steps.link import link_products
+        from dags.steps.merge.link import link_products
 
         link_products(night(as_of, run))
 
     @task
     def check_identity(as_of: str, run: str) -> None:
-        from dags.steps.check_identity import check_identity
+        from dags.steps.merge.check_identity import check_identity
 
         check_identity(night(as_of, run))
 
     @task(**WAREHOUSE)
     def build_marts(as_of: str, run: str) -> None:
-        from dags.steps.build import build_marts
+        from dags.steps.learn.build_marts import build_marts
 
         build_marts(night(as_of, run))
 
     @task
     def check_training_data(as_of: str, run: str) -> None:
-        from dags.steps.check_training_data import check_training_data
+        from dags.steps.learn.check_training_data import check_training_data
 
         check_training_data(night(as_of, run))
 
     @task
     def check_leakage(as_of: str, run: str) -> None:
-        from dags.steps.check_leakage import check_leakage
+        from dags.steps.learn.check_leakage import check_leakage
 
         check_leakage(night(as_of, run))
 
     @task(**WAREHOUSE)
     def check_transfer(as_of: str, run: str) -> None:
-        from dags.steps.check_transfer import check_transfer
+        from dags.steps.learn.judge_sources import check_transfer
 
         check_transfer(night(as_of, run))
 
     @task(outlets=[ranker])
     def train(as_of: str, run: str) -> None:
-        from dags.steps.train import train
+        from dags.steps.learn.train import train
 
         train(night(as_of, run))
 
     @task
     def evaluate(as_of: str, run: str) -> None:
-        from dags.steps.evaluate import evaluate
+        from dags.steps.learn.evaluate import evaluate
 
         evaluate(night(as_of, run))
 
@@ -149,45 +149,45 @@ def nightly():
 
     @task(map_index_template="shard {{ task.op_kwargs['shard'] }}")
     def score(shard: int, as_of: str, run: str) -> None:
-        from dags.steps.score import score
+        from dags.steps.serve.score import score
 
         score(night(as_of, run), shard)
 
     @task
     def assemble_lists(as_of: str, run: str) -> None:
-        from dags.steps.score import assemble_lists
+        from dags.steps.serve.score import assemble_lists
 
         assemble_lists(night(as_of, run))
 
     @task
     def check_recommendations(as_of: str, run: str) -> None:
-        from dags.steps.check_recommendations import check_recommendations
+        from dags.steps.serve.check_recommendations import check_recommendations
 
         check_recommendations(night(as_of, run))
 
     @task(outlets=[recommendations])
     def publish(as_of: str, run: str) -> None:
-        from dags.steps.publish import publish
+        from dags.steps.serve.publish import publish
 
         publish(night(as_of, run))
 
     @task(map_index_template="{{ task.op_kwargs['platform'] }}", retries=2, retry_delay=timedelta(seconds=10))
     def write_back(platform: str, as_of: str, run: str) -> None:
-        from dags.steps.publish import write_back
+        from dags.steps.serve.publish import write_back
 
         with no_retry_where_waiting_does_not_cure():
             write_back(night(as_of, run), platform)
 
     @task
     def report(as_of: str, run: str) -> None:
-        from dags.steps.report import report
+        from dags.steps.serve.report import report
 
         report(night(as_of, run))
 
     when = {"as_of": AS_OF, "run": RUN_ID}
     platforms = open_night(**when)
     loaded = extract.partial(**when).expand(platform=platforms)
-    sources_hold = check_sources.partial(**when).expand(platform=platforms)
+    sources_hold = check_loads.partial(**when).expand(platform=platforms)
     prepared = prepare(**when)
     linked = link_people(**when)
     identified = check_identity(**when)

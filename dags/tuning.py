@@ -39,8 +39,8 @@ def tuning():
     def tune(params=None, run_id=None) -> None:
         from datetime import date
 
+        from dags.steps.learn.tune import newest_built, tune
         from dags.steps.night import Night
-        from dags.steps.tune import newest_built, tune
         from infra.settings import Settings
 
         settings = Settings()

@@ -34,7 +34,7 @@ def suite(cut: date, candidates: int) -> gx.ExpectationSuite:
     import great_expectations.expectations as gxe
 
     remedy = (
-        "read its SQL, from `candidates.sql` down to `interactions`: every join of events must go through `known_at_cut`, "
+        "read its SQL, from `candidates.sql` down to `interactions`: every join of events must go through `known_by`, "
         "every time must be counted up to the row's own `as_of`, and no label may be read. Then run the night again"
     )
     return gx.ExpectationSuite(

@@ -63,7 +63,7 @@ def suite_of_features() -> gx.ExpectationSuite:
                 **stop(
                     f"no feature that tells the labels of {cuts} apart by itself (an AUC under {lowest:g} or over {highest:g})",
                     why="what was known before as_of never says so well what happens after it: the feature reads the future",
-                    remedy="look at its SQL: it must read only what was known before as_of (`known_at_cut`), and no label. If it "
+                    remedy="look at its SQL: it must read only what was known before as_of (`known_by`), and no label. If it "
                     "is honest, what it says is too easy to need a model: leave those candidates out, or raise "
                     "HIGHEST_AUC_ALONE in `expectations/training_data.py` with the reason",
                 ),

@@ -44,7 +44,7 @@ NOT_HAD = """
 insert into marts.{table} by name
 select counterfactual.*
 from copy.marts.{table} as counterfactual
-anti join marts.person_takes using (as_of, person_id, product_id)
+anti join marts.positive_interactions using (as_of, person_id, product_id)
 union all
 select counterfactual.*
 from copy.marts.{table} as counterfactual

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -15,8 +14,6 @@ from infra.lake import Lake, open_lake
 from infra.platforms import Manifest, Platform, load_platforms, manifests
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT
-
-log = logging.getLogger("crossrec.night")
 
 
 @dataclass(frozen=True)
@@ -88,11 +85,3 @@ class Night:
 
     def read_json(self, key: str) -> Any:
         return json.loads(self.lake.read(key)[0])
-
-    def say(self, text: str) -> None:
-        """One fact, for whoever watches the night and for its log."""
-        log.info(text)
-
-    def tick(self, text: str) -> None:
-        """Where a long step is just now; shown while it is so, and kept nowhere."""
-        log.debug(text)

@@ -6,7 +6,7 @@
 {%- endmacro %}
 
 {#- Takes by who or what `id` names in each context, of a CTE that has these as columns. -#}
-{% macro takes_by_context(known, id) -%}
+{% macro positives_by_context(known, id) -%}
     {%- for context in ('hours', 'weekday', 'device') %}
     select
         as_of,

@@ -20,7 +20,7 @@
 {%- endmacro %}
 
 {#- True for a version of an event that was the newest one known at a cut. -#}
-{% macro known_at_cut(event, cut) -%}
+{% macro known_by(event, cut) -%}
     {{ event }}.occurred_at < {{ cut }}.as_of
     and {{ event }}.known_at < {{ cut }}.as_of
     and ({{ event }}.superseded_at is null or {{ event }}.superseded_at >= {{ cut }}.as_of)

@@ -12,21 +12,21 @@ problems as (
     from objectives
     where not (weight >= 0 and isfinite(weight))
     union all
-    select 'take must weigh more than 0: lists are judged by it, and ranked by it alone where a platform has no other objective'
-    from (select coalesce(max(weight) filter (where objective = 'take'), 0) as weight from objectives)
+    select 'positive must weigh more than 0: lists are judged by it, and ranked by it alone where a platform has no other objective'
+    from (select coalesce(max(weight) filter (where objective = 'positive'), 0) as weight from objectives)
     where weight = 0
     union all
-    select 'take weighs its examples by ' || example_weight || ', and can by weight alone'
+    select 'positive weighs its examples by ' || example_weight || ', and can by weight alone'
     from objectives
-    where objective = 'take' and example_weight != 'weight'
+    where objective = 'positive' and example_weight != 'weight'
     union all
     select 'objective "' || objective || '" is no name of lower-case letters, digits and underscores'
     from objectives
     where not regexp_matches(objective, '^[a-z][a-z0-9_]*$')
     union all
-    select 'event type ' || event_type || ' counts for take by is_positive alone: leave its objective empty'
+    select 'event type ' || event_type || ' counts for positive by is_positive alone: leave its objective empty'
     from event_types
-    where objective = 'take'
+    where objective = 'positive'
     union all
     select
         'event type ' || event_types.event_type || ' counts for "' || event_types.objective || '", which objectives.csv lacks. It has '
@@ -45,7 +45,7 @@ problems as (
     select 'no event type counts for objective ' || objectives.objective || ', which weighs ' || objectives.weight
     from objectives
     anti join event_types on objectives.objective = event_types.objective
-    where objectives.objective != 'take' and objectives.weight > 0
+    where objectives.objective != 'positive' and objectives.weight > 0
 )
 
 select error('seeds objectives.csv and event_types.csv: ' || string_agg(problem, '; ' order by problem)) as problem

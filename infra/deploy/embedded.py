@@ -4,10 +4,11 @@ import os
 
 from infra.settings import PROJECT_ROOT, Settings
 
+LOGGERS = ("dags", "expectations", "infra", "ml")  # of our own modules
 # Nothing calls home, and warnings of tools do not bury what a night says.
 QUIET = {
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-    "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "crossrec=INFO",
+    "AIRFLOW__LOGGING__NAMESPACE_LEVELS": " ".join(f"{name}=INFO" for name in LOGGERS),
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "DO_NOT_TRACK": "1",

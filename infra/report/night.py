@@ -387,7 +387,7 @@ class NightSummary(Facts):
         return found
 
     def gaps(self, metric: str = COHORT_METRICS[0]) -> dict[str, dict[str, Gap]]:
-        """By respect ("history" of "history: new") and contender: how much worse the worst group fares than the best.
+        """By respect ("activity" of "activity: new") and contender: how much worse the worst group fares than the best.
 
         Groups of fewer than `SMALLEST_GROUP` people do not count, and one group alone has no gap.
         """

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml.evaluation.metrics import Floats, Ints, auc
+from ml.arrays import Floats, Ints
+from ml.evaluation.metrics import auc
 
 ENOUGH = 20  # persons with a positive; what one avid person took, anything true of that person tells from the rest
 PRIOR = 10  # examples with the mean label that each category is given beside its own

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from ml.arrays import Floats, Ints
 from ml.evaluation.metrics import (
-    Floats,
-    Ints,
     Lists,
     Ranked,
     by_list,

@@ -12,7 +12,7 @@ from implicit.bpr import BayesianPersonalizedRanking
 from implicit.recommender_base import RecommenderBase
 from threadpoolctl import threadpool_limits
 
-from ml.evaluation.metrics import Floats, Ints, blocks, places
+from ml.arrays import Floats, Ints, blocks, positions_in
 
 # These and the models' parameters were chosen by NDCG@10 and recall@20 on the full demo's weeks from 2000-10-05 to 11-16,
 # none of which `make bench-ranking` holds out.
@@ -35,7 +35,10 @@ class Factors:
 
     def scores(self, pairs: pa.Table) -> Floats:
         """Of each ``person_id`` and ``product_id``; where nothing is known of one of them, the least of the others, or 0."""
-        person, product = places(pairs["person_id"], self.persons), places(pairs["product_id"], self.products)
+        person, product = (
+            positions_in(pairs["person_id"], self.persons),
+            positions_in(pairs["product_id"], self.products),
+        )
         known = (person >= 0) & (product >= 0)
         found = _rounded(np.einsum("ij,ij->i", self.of_persons[person[known]], self.of_products[product[known]]))
         values = np.full(len(known), found.min() if len(found) else 0.0)
@@ -61,13 +64,13 @@ class Factors:
             persons = persons.filter(pc.is_in(persons["person_id"], self.persons)).sort_by("person_id")
             offered = offered.filter(pc.is_in(offered["product_id"], self.products))
             offered = offered.group_by("product_id").aggregate([("item_id", "min")]).sort_by("item_id_min")
-            row = places(hidden["person_id"], persons["person_id"])
-            column = places(hidden["product_id"], offered["product_id"])
+            row = positions_in(hidden["person_id"], persons["person_id"])
+            column = positions_in(hidden["product_id"], offered["product_id"])
             here = (row >= 0) & (column >= 0)
             cells = np.ones(here.sum(), bool), (row[here], column[here])
             is_hidden = sp.csr_array(cells, shape=(len(persons), len(offered)))
-            ours = self.of_persons[places(persons["person_id"], self.persons)]
-            theirs = self.of_products[places(offered["product_id"], self.products)]
+            ours = self.of_persons[positions_in(persons["person_id"], self.persons)]
+            theirs = self.of_products[positions_in(offered["product_id"], self.products)]
             for block in blocks(len(persons), len(offered)):
                 scores = _rounded(ours[block] @ theirs.T)
                 scores[is_hidden[block].nonzero()] = -np.inf
@@ -122,7 +125,7 @@ def _factorised(takes: pa.Table, model: Callable[[], RecommenderBase]) -> Factor
     """One thread, in BLAS too: sums depend on how work is shared among several."""
     persons, counted = pc.unique(takes["person_id"]).sort(), takes.filter(pc.greater(takes["weight"], 0))
     products = pc.unique(counted["product_id"]).sort()
-    ends = places(counted["person_id"], persons), places(counted["product_id"], products)
+    ends = positions_in(counted["person_id"], persons), positions_in(counted["product_id"], products)
     weights = counted["weight"].to_numpy().astype(np.float32)
     taken = sp.csr_matrix((weights, ends), shape=(len(persons), len(products)))
     with threadpool_limits(1, "blas"):

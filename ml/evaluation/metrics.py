@@ -13,16 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-
-Flags = npt.NDArray[np.bool_]
+from ml.arrays import Flags, Floats, Ints, position_in_group, positions_in, sorted_codes
 
 TOP = 10
 RECALL_AT = 20
 COVERAGE_AT = 20
 CALIBRATION_BINS = 10
-CELLS_AT_ONCE = 2_000_000  # persons times products
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,8 @@ class Lists:
         persons = pc.unique(relevant["person_id"]).sort()
         platforms = pc.unique(relevant["platform"]).sort()
         lists = cls(
-            places(relevant["person_id"], persons),
-            places(relevant["platform"], platforms),
+            positions_in(relevant["person_id"], persons),
+            positions_in(relevant["platform"], platforms),
             relevant["relevant"].to_numpy().astype(np.int64),
             persons,
             platforms.to_pylist(),
@@ -70,8 +66,8 @@ class Lists:
 
     def find(self, table: pa.Table) -> Ints:
         """The list of each row of `table` by its person_id and platform; -1 where the pair is not judged."""
-        person = places(table["person_id"], self.persons)
-        platform = places(table["platform"], pa.array(self.platforms, self.platform_type(table)))
+        person = positions_in(table["person_id"], self.persons)
+        platform = positions_in(table["platform"], pa.array(self.platforms, self.platform_type(table)))
         order = np.argsort(self._keys())
         sorted_keys = self._keys()[order]
         wanted = np.where((person < 0) | (platform < 0), -1, person * len(self.platforms) + platform)
@@ -165,31 +161,6 @@ def ranked(scored: pa.Table, lists: Lists, contender: str = "contender") -> Rank
     probability = _numbers(scored.take(order), "probability")
     probability = score if probability is None else probability
     return Ranked(where, position_in_group(where) + 1, label, score, probability, items, category, popularity, is_new)
-
-
-def places(names: pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> Ints:
-    """Where each name stands in ``among``; -1 where it does not."""
-    found: Ints = pc.index_in(names, among).fill_null(-1).to_numpy().astype(np.int64)
-    return found
-
-
-def blocks(rows: int, columns: int) -> list[slice]:
-    """All rows, by so many that their cells are `CELLS_AT_ONCE` at most."""
-    step = max(1, CELLS_AT_ONCE // max(1, columns))
-    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
-
-
-def sorted_codes(column: pa.ChunkedArray) -> Ints:
-    """Integers that order like the column's values; equal values share one."""
-    distinct = pc.unique(column)
-    return places(column, distinct.take(pc.sort_indices(distinct)))
-
-
-def position_in_group(groups: Ints) -> Ints:
-    """0, 1, 2 ... within each run of equal values."""
-    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.empty(0, np.int64)
-    lengths = np.diff(np.r_[starts, len(groups)])
-    return np.arange(len(groups), dtype=np.int64) - np.repeat(starts, lengths)
 
 
 def by_list(rows: Ranked, lists: Lists) -> dict[str, Floats]:

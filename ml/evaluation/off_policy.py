@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ml.evaluation.metrics import Floats, sorted_codes
+from ml.arrays import Floats, sorted_codes
 
 Z = 1.959963984540054  # a normal variable is within -Z and Z in 95 of 100 cases
 

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 from scipy.stats import rankdata
 
+from ml.arrays import Flags, Floats, Ints
 from ml.evaluation.comparison import ALL, mean_interval
-from ml.evaluation.metrics import TOP, Flags, Floats, Ints
+from ml.evaluation.metrics import TOP
 from ml.evaluation.promotion import LARGE_COHORT
 
 EVERY_OTHER = "every other"
@@ -31,7 +32,7 @@ def lists_by_source(wanted: pa.Table, takes: pa.Table, leads: pa.Table, offers: 
 
     Args:
         wanted: what was taken within a cut's horizon: ``as_of``, ``person_id``, ``platform``, ``product_id``, and
-            ``history`` (string), the person's cohort.
+            ``activity`` (string), the person's cohort.
         takes: what these people had taken before: ``as_of``, ``person_id``, ``product_id``, ``platform``, ``weight``.
         leads: EASE weights of each cut: ``as_of``, ``product_id``, ``neighbour_id``, ``weight``.
         offers: what each platform offered: ``as_of``, ``platform``, ``product_id``.
@@ -39,7 +40,7 @@ def lists_by_source(wanted: pa.Table, takes: pa.Table, leads: pa.Table, offers: 
 
     Returns:
         One row per list and other platform on which its person has a history, and one for all of these together
-        (``source`` is 'every other'): ``as_of, person_id, history, target, source``; NDCG@10 ``with_source`` and
+        (``source`` is 'every other'): ``as_of, person_id, activity, target, source``; NDCG@10 ``with_source`` and
         ``without``; and how well the history on ``source`` alone tells what was taken from what was not (AUC over what
         ``target`` offered), the person's ``own`` and, on average, that of a ``stranger`` who took things there too.
     """
@@ -50,7 +51,7 @@ def lists_by_source(wanted: pa.Table, takes: pa.Table, leads: pa.Table, offers: 
         cut = _Cut(own[0], own[1], own[2], own[3], seed)
         rows += [found.assign(as_of=as_of.as_py()) for found in cut.lists()]
     found = pd.concat(rows, ignore_index=True).astype(dict.fromkeys(MEASURES, float))
-    cohorts = wanted.select(["as_of", "person_id", "history"]).to_pandas().drop_duplicates(["as_of", "person_id"])
+    cohorts = wanted.select(["as_of", "person_id", "activity"]).to_pandas().drop_duplicates(["as_of", "person_id"])
     return pa.Table.from_pandas(found.merge(cohorts, on=["as_of", "person_id"]), preserve_index=False)
 
 
@@ -177,7 +178,7 @@ def judge(lists: pa.Table) -> pa.Table:
         (source, target, cohort, part)
         for source, of_source in frame.groupby("source", sort=True)
         for target, of_target in [(ALL, of_source), *of_source.groupby("target", sort=True)]
-        for cohort, part in [(ALL, of_target), *(of_target.groupby("history", sort=True) if target != ALL else ())]
+        for cohort, part in [(ALL, of_target), *(of_target.groupby("activity", sort=True) if target != ALL else ())]
     ]
     tests = max(1, sum(part["person_id"].nunique() >= LARGE_COHORT for *_, part in scopes))
     rows, overall = [], ""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-TAKE = "take"  # any positive event: what lists are judged by, on every platform
+POSITIVE = "positive"  # any positive event: what lists are judged by, on every platform
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Objective:
     @property
     def label(self) -> str:
         """Column of the examples that says 0 or 1."""
-        return "label" if self.name == TAKE else f"{self.name}_label"
+        return "label" if self.name == POSITIVE else f"{self.name}_label"
 
     @property
     def label_weight(self) -> str:
@@ -34,8 +34,8 @@ def check_weights(weights: Mapping[str, float]) -> None:
     """Raises ValueError for a weight that is no number of at least 0, or where `take` weighs nothing."""
     if wrong := {name: weight for name, weight in weights.items() if not (math.isfinite(weight) and weight >= 0)}:
         raise ValueError(f"the weight of an objective is a finite number of at least 0. Received: {wrong}")
-    if not weights.get(TAKE):
+    if not weights.get(POSITIVE):
         raise ValueError(
-            f"objective '{TAKE}' must weigh more than 0: lists are judged by it, and ranked by it alone where a platform has no "
+            f"objective '{POSITIVE}' must weigh more than 0: lists are judged by it, and ranked by it alone where a platform has no "
             f"other. Received: {dict(weights)}"
         )

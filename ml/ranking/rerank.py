@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml.evaluation.metrics import Floats, Ints, position_in_group, sorted_codes
+from ml.arrays import Floats, Ints, position_in_group, sorted_codes
 
 RANKED, EXPLORED, PINNED = "ranked", "explored", "pinned"
 EXPLORED_FROM, NEW_AMONG_THEM = 10, 3
@@ -33,12 +33,12 @@ def rerank(
     diversity: float = 0.0,
     exploration: Exploration | None = None,
 ) -> pa.Table:
-    """The lists of `list_size` rows: those rows of `places` that have a rank."""
-    placed = places(scored, list_size, max_per_category, diversity, exploration)
+    """The lists of `list_size` rows: those rows of `assign_slots` that have a rank."""
+    placed = assign_slots(scored, list_size, max_per_category, diversity, exploration)
     return placed.filter(pc.is_valid(placed["rank"]))
 
 
-def places(
+def assign_slots(
     scored: pa.Table,
     list_size: int,
     max_per_category: int | None = None,

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ml.evaluation.metrics import auc, log_loss
 from ml.ranking.features import FeatureSpec
-from ml.ranking.objectives import TAKE, Objective, check_weights
+from ml.ranking.objectives import POSITIVE, Objective, check_weights
 from ml.ranking.warm_start import TakenOver, take_over
 from ml.ranking.wide_deep import (
     UNSEEN,
@@ -49,14 +49,14 @@ class TrainingParams:
     batch_size: int = 4096
     hidden: tuple[int, ...] = (128, 64, 32)
     embedding_dim: int = 8
-    members: int = 4
+    ensemble_size: int = 4
     deep_learning_rate: float = 0.02
     wide_learning_rate: float = 0.05
     wide_l1: float = 1.0
     embedding_l2: float = 0.01
     loss: Literal["log_loss", "listwise"] = "log_loss"
     seed: int = 0
-    objectives: Mapping[str, float] = field(default_factory=lambda: {TAKE: 1.0}, hash=False)
+    objectives: Mapping[str, float] = field(default_factory=lambda: {POSITIVE: 1.0}, hash=False)
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ def _taught(table: pa.Table, objective: Objective, where: str) -> _Taught:
     would be no probabilities.
     Raises ValueError when nothing can be learned from them.
     """
-    if objective.name != TAKE:
+    if objective.name != POSITIVE:
         where = f"{where}, objective '{objective.name}'"
-    for column in [objective.label, *([] if objective.name == TAKE else ["platform"])]:
+    for column in [objective.label, *([] if objective.name == POSITIVE else ["platform"])]:
         if column not in table.column_names:
             raise ValueError(f"{where} has no column '{column}'. Received: {table.column_names}")
     labels = _numbers(table[objective.label], objective.label, where)
@@ -178,7 +178,7 @@ def _taught(table: pa.Table, objective: Objective, where: str) -> _Taught:
                 f"({wrong:,} of {len(weights):,} rows are not)"
             )
     occurs = np.ones(len(labels), bool)
-    if objective.name != TAKE:
+    if objective.name != POSITIVE:
         platforms = _strings(table["platform"], "platform", where)
         code, names = platforms.indices.to_numpy(), platforms.dictionary
         seen = np.bincount(code, labels * weights) > 0
@@ -190,7 +190,7 @@ def _taught(table: pa.Table, objective: Objective, where: str) -> _Taught:
         if not weights[labels == label].any():
             raise ValueError(f"{where}: every row with label {label} weighs nothing; training needs both labels")
     if objective.label_weight in table.column_names:
-        if objective.name == TAKE:
+        if objective.name == POSITIVE:
             of_negatives, of_positives = (weights[labels == label].mean(dtype=np.float64) for label in (0, 1))
             weights = np.where(labels == 1, weights * (of_negatives / of_positives), weights)
         weights = weights / weights[occurs].mean(dtype=np.float64)
@@ -299,7 +299,7 @@ def _epoch_function(network: WideDeep, params: TrainingParams) -> Callable[..., 
     """One pass over shuffled lists as a single graph call: batches are cut inside it, so Python never waits."""
     optimisers = _Optimisers(network, params)
     categorical = len(network.spec.categorical)
-    [of_take] = [objective.weight for objective in network.objectives if objective.name == TAKE]
+    [of_take] = [objective.weight for objective in network.objectives if objective.name == POSITIVE]
     shares = [objective.weight / of_take for objective in network.objectives]
 
     def loss_of(label: tf.Tensor, weight: tf.Tensor, logits: tf.Tensor, rows_of: tf.Tensor) -> tf.Tensor:
@@ -389,7 +389,9 @@ def train(
             log.warning("feature '%s' has no finite value in the training examples: it teaches nothing", name)
     values = with_new_values(known, value_fingerprints(spec.categorical, encoded.fingerprints).numpy())
     objectives = [each.objective for each in taught]
-    model = build_model(spec, params.hidden, params.embedding_dim, params.members, params.seed, values, objectives)
+    model = build_model(
+        spec, params.hidden, params.embedding_dim, params.ensemble_size, params.seed, values, objectives
+    )
     network = network_of(model)
     network.adapt(encoded.numbers)
     rates = [float(np.average(each.labels, weights=each.weights)) for each in taught]
@@ -415,7 +417,7 @@ def train(
             raise ValueError(f"training diverged in epoch {number} (loss {loss}); lower the learning rates in {params}")
         epoch = Epoch(number, loss)
         if holdout is not None and holdout.num_rows:
-            scores = score(model, spec, holdout, TAKE)
+            scores = score(model, spec, holdout, POSITIVE)
             held_labels = _numbers(holdout["label"], "label", "holdout")
             epoch = Epoch(number, loss, log_loss(held_labels, scores), auc(held_labels, scores))
         history.append(epoch)

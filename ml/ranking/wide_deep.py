@@ -30,7 +30,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ml.ranking.features import Feature, FeatureSpec
-from ml.ranking.objectives import TAKE, Objective
+from ml.ranking.objectives import POSITIVE, Objective
 
 Fingerprints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -42,7 +42,7 @@ QUANTILES = 128
 WIDE_SQUARES, DEEP_SQUARES = 1.0, 1e-6  # what sums of squared gradients begin with
 UNSEEN = 0  # the row of every value that is not known
 LAYER = "crossrec.wide_deep"  # the dot keeps it apart from every column name
-TAKE_ALONE = (Objective(TAKE, 1.0),)
+POSITIVE_ALONE = (Objective(POSITIVE, 1.0),)
 _HASH_RANGE = 2**63 - 1
 _BEYOND = 2**63 - 1  # sorts after every fingerprint: a search never ends outside the table
 _MULTIPLIER = 0xC6A4A7935BD1E995  # of TensorFlow's FingerprintCat64
@@ -98,7 +98,7 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         spec: the features, as `FeatureSpec.to_json` writes them.
         hidden: units of the ReLU layers.
         embedding_dim: width of each categorical value's embedding.
-        members: how many deep parts there are; a row's log odds are the mean of theirs.
+        ensemble_size: how many deep towers there are; a row's log odds are the mean of theirs.
         seed: of every initial weight. The initial embeddings of the first rows do not depend on how many there are.
         values: how many values of categorical features are known.
         objectives: what each logit stands for, as `dataclasses.asdict` gives them; without them take alone.
@@ -112,18 +112,18 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         spec: str,
         hidden: list[int],
         embedding_dim: int,
-        members: int,
+        ensemble_size: int,
         seed: int,
         values: int = 0,
         objectives: Sequence[dict[str, Any]] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.objectives = tuple(Objective(**fields) for fields in objectives) or TAKE_ALONE
+        self.objectives = tuple(Objective(**fields) for fields in objectives) or POSITIVE_ALONE
         self.spec = FeatureSpec.from_json(spec)
         self.hidden = list(hidden)
         self.embedding_dim = embedding_dim
-        self.members = members
+        self.ensemble_size = ensemble_size
         self.seed = seed
         self.values = values
         sizes = [cross.buckets for cross in self.spec.crosses]
@@ -184,12 +184,12 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
         units = [*self.hidden, len(self.objectives)]
         self.kernels = [
             self.add_weight(
-                name=f"kernel_{depth}", shape=(self.members, *ends), initializer=self._initial_kernels(depth)
+                name=f"kernel_{depth}", shape=(self.ensemble_size, *ends), initializer=self._initial_kernels(depth)
             )
             for depth, ends in enumerate(pairwise([width, *units]))
         ]
         self.biases = [
-            self.add_weight(name=f"bias_{depth}", shape=(self.members, 1, outputs), initializer="zeros")
+            self.add_weight(name=f"bias_{depth}", shape=(self.ensemble_size, 1, outputs), initializer="zeros")
             for depth, outputs in enumerate(units)
         ]
         self.squares = [
@@ -397,7 +397,7 @@ class WideDeep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type h
             "spec": self.spec.to_json(),
             "hidden": self.hidden,
             "embedding_dim": self.embedding_dim,
-            "members": self.members,
+            "ensemble_size": self.ensemble_size,
             "seed": self.seed,
             "values": self.values,
             "objectives": [asdict(objective) for objective in self.objectives],
@@ -409,10 +409,10 @@ def build_model(
     spec: FeatureSpec,
     hidden: tuple[int, ...],
     embedding_dim: int,
-    members: int,
+    ensemble_size: int,
     seed: int,
     values: Fingerprints,
-    objectives: Sequence[Objective] = TAKE_ALONE,
+    objectives: Sequence[Objective] = POSITIVE_ALONE,
 ) -> keras.Model:
     """A model with one input a column: strings for categorical features and sequences, float32 for numeric ones.
 
@@ -424,7 +424,9 @@ def build_model(
     inputs = {name: keras.Input((), name=name, dtype="string") for name in names}
     inputs |= {name: keras.Input((), name=name, dtype="float32") for name in spec.numeric}
     declared = [asdict(objective) for objective in objectives]
-    network = WideDeep(spec.to_json(), list(hidden), embedding_dim, members, seed, len(values), declared, name=LAYER)
+    network = WideDeep(
+        spec.to_json(), list(hidden), embedding_dim, ensemble_size, seed, len(values), declared, name=LAYER
+    )
     model = keras.Model(inputs, network(inputs), name="wide_and_deep")
     network.learn_values(values)
     return model

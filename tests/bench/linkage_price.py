@@ -16,8 +16,8 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from dags.steps.build import build_marts
-from dags.steps.link import identity_key
+from dags.steps.learn.build_marts import build_marts
+from dags.steps.merge.link import identity_key
 from dags.steps.night import Night
 from infra.deploy.embedded import airflow_environment
 from infra.settings import Settings

@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.progress import track
 
-from dags.steps.build import BUILT_WITH, build_marts
-from dags.steps.evaluate import FACTORISATIONS, factorised, held_out_of
-from dags.steps.link import identity_key
+from dags.steps.learn.build_marts import BUILT_WITH, build_marts
+from dags.steps.learn.evaluate import FACTORISATIONS, factorised, held_out_of
+from dags.steps.learn.train import examples_of, feature_spec, params_of, split
+from dags.steps.merge.link import identity_key
 from dags.steps.night import Night
-from dags.steps.train import examples_of, feature_spec, params_of, split
 from infra.settings import Settings
 from infra.warehouse import connect, query
 from ml.evaluation.comparison import mean_interval
@@ -191,7 +191,7 @@ def lift(night: Night, fused: list[tuple[int, pa.Table]], folder: Path) -> pd.Da
             "select platform || ':' || account_id as account, person_id as person from marts.person_accounts",
             "select person_id, platform, item_id, score from marts.baseline_lists"
             f" where contender = 'popularity_7d' and {cut}",
-            "select person_id, platform from marts.evaluation_relevant where reach = 'several platforms'",
+            "select person_id, platform from marts.evaluation_relevant where platforms = 'several'",
         )
     )
     shown = []

@@ -14,8 +14,8 @@ HEAVY = ("dbt", "duckdb", "great_expectations", "mlflow", "pandas", "pyarrow", "
 # (what must be done, before what): each pair is a promise to somebody
 ORDER = [
     ("open_night", "extract"),
-    ("extract", "check_sources"),
-    ("check_sources", "prepare"),
+    ("extract", "check_loads"),
+    ("check_loads", "prepare"),
     ("prepare", "check_reconciliation"),
     ("check_reconciliation", "link_products"),
     ("link_products", "link_people"),
@@ -35,7 +35,7 @@ ORDER = [
     ("write_back", "report"),
 ]
 GATES = [
-    *("check_sources", "check_reconciliation", "check_identity"),
+    *("check_loads", "check_reconciliation", "check_identity"),
     *("check_transfer", "check_training_data", "check_leakage", "check_recommendations"),
 ]
 WRITERS = ("prepare", "build_marts", "check_transfer")
@@ -91,7 +91,7 @@ def test_every_task_is_in_the_order_above(nightly: Any) -> None:
 
 def test_mapped_tasks_have_a_name_for_each_of_their_instances(nightly: Any) -> None:
     mapped = [task for task in nightly.tasks if task.is_mapped]
-    assert {task.task_id for task in mapped} == {"extract", "check_sources", "score", "write_back"}
+    assert {task.task_id for task in mapped} == {"extract", "check_loads", "score", "write_back"}
     for task in mapped:
         template = task.partial_kwargs.get("map_index_template")
         assert template, f"{task.task_id} shows as [0], [1], ...: give it a map_index_template"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dags.steps.train import feature_spec
+from dags.steps.learn.train import feature_spec
 from infra import warehouse
 from infra.counterfactual import candidates_at, candidates_of_one_alone, moved
 from infra.settings import Settings
@@ -42,7 +42,7 @@ def test_whatever_of_the_future_is_deleted_moves_no_feature(seed: int, of_ten: i
     assert not any(moved(whole, some, feature_spec().columns).values())
 
 
-KNOWN_AT_CUT = "{{ known_at_cut('interactions', 'cuts') }}"
+KNOWN_AT_CUT = "{{ known_by('interactions', 'cuts') }}"
 KNOWN_OF_PERSONS = KNOWN_AT_CUT.replace("cuts", "persons")
 # each planted in a model of its own: the feature that it moves, what is honest and what leaks
 LEAKS = {

@@ -31,7 +31,7 @@ INCREMENTAL = [
     "product_contexts",
     "product_neighbours",
     "product_transitions",
-    "product_leads",
+    "item_similarity",
     "tower_vectors",
     "proposals",
     "candidate_scores",

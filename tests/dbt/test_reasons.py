@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from dags.steps.reasons import CONTRIBUTIONS, GENERATORS
+from dags.steps.serve.reasons import CONTRIBUTIONS, GENERATORS
 from infra.warehouse import connect
 
 AS_OF = date(2000, 12, 14)

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from dags.steps.check_transfer import judged_on
+from dags.steps.learn.judge_sources import judged_on
 from dags.steps.night import Night
 from infra import warehouse
 from infra.counterfactual import replace_candidates
@@ -14,7 +14,7 @@ from tests.dbt.conftest import NIGHTS, Warehouse
 PLATFORMS = ("forum", "shop", "stream")
 HAD = """
 select as_of, person_id, platform, product_id, repeat_score
-from marts.{table} semi join marts.person_takes using (as_of, person_id, product_id)
+from marts.{table} semi join marts.positive_interactions using (as_of, person_id, product_id)
 """
 TAKEN_THERE = """
 select distinct as_of, person_id, platform, product_id

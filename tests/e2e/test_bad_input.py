@@ -18,20 +18,20 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
-from dags.steps.build import build_prepared
-from dags.steps.check_leakage import _newest_labelled_cut
-from dags.steps.check_recommendations import check_recommendations
-from dags.steps.check_sources import check_sources
-from dags.steps.evaluate import evaluate
-from dags.steps.extract import extract
+from dags.steps.learn.build_marts import build_prepared
+from dags.steps.learn.check_leakage import _newest_labelled_cut
+from dags.steps.learn.evaluate import evaluate
+from dags.steps.merge.check_loads import check_loads
+from dags.steps.merge.extract import extract
+from dags.steps.merge.open_night import NightError, open_night
 from dags.steps.night import Night
-from dags.steps.open_night import NightError, open_night
-from dags.steps.publish import PublishError, current_publication, publish, published_lists, roll_back
-from dags.steps.report import report
-from dags.steps.score import score
+from dags.steps.serve.check_recommendations import check_recommendations
+from dags.steps.serve.publish import PublishError, current_publication, publish, published_lists, roll_back
+from dags.steps.serve.report import report
+from dags.steps.serve.score import score
 from expectations.gate import GateStopped
+from infra.mlflow.registry import Registry
 from infra.platforms import PlatformError
-from infra.registry import Registry
 from infra.report import NightSummary, print_summary
 from infra.settings import Settings
 from infra.warehouse import WarehouseError, connect
@@ -115,8 +115,8 @@ def test_a_platform_that_is_down_ships_its_last_good_load_and_the_summary_says_s
         extract(night, "shop")
     assert [load["stale"] for load in night.recorded("extract-shop")] == [True] * 4
 
-    check_sources(night, "shop")
-    gate = night.recorded("gate-sources-shop")
+    check_loads(night, "shop")
+    gate = night.recorded("gate-loads-shop")
     assert gate["verdict"] == "warn"
     assert any("orders (1)" in check["observed"] for check in gate["checks"] if not check["success"])
 
@@ -149,7 +149,7 @@ def test_a_platform_that_is_down_for_too_long_stops_the_night(home: Path) -> Non
     said = "platform 'stream', table 'viewers': the database is locked by another process"
     assert f"! extract [stream] is tried again: {said}" in done.stdout
     assert "✓ extract [stream]" in done.stdout
-    assert "✗ check_sources [stream]" in done.stdout
+    assert "✗ check_loads [stream]" in done.stdout
     assert f"gate 'sources' stopped the night of {as_of} for platform 'stream'" in done.stdout
     assert "the last good load no older than the platform's max_staleness_days" in done.stdout
     assert "watch_log (1)" in done.stdout
@@ -220,10 +220,10 @@ def test_a_platform_that_was_always_empty_stops_with_its_tables_named(home: Path
     shop(home, EMPTY)
     for platform in first_of_all.platforms:
         extract(first_of_all, platform)
-    check_sources(first_of_all, "forum")
-    check_sources(first_of_all, "stream")
+    check_loads(first_of_all, "forum")
+    check_loads(first_of_all, "stream")
     with pytest.raises(GateStopped) as error:
-        check_sources(first_of_all, "shop")
+        check_loads(first_of_all, "shop")
     assert "platform 'shop'" in str(error.value)
     assert "rows in every table, tonight or before" in str(error.value)
     for table in ("customers", "products", "orders", "order_lines"):
@@ -236,7 +236,7 @@ def test_a_platform_that_went_empty_ships_what_it_had(home: Path, night_of: Nigh
     night = night_of(THIRD)
     extract(night, "shop")
     assert {load["rows"] for load in night.recorded("extract-shop")} == {0}
-    check_sources(night, "shop")
+    check_loads(night, "shop")
 
 
 # --- weeks and models of which nothing can be told
@@ -281,8 +281,10 @@ def test_platforms_on_which_nothing_was_judged_are_named(night_of: NightOf) -> N
 def test_a_feature_that_the_champion_knows_and_the_mart_lacks(night_of: NightOf) -> None:
     night = night_of(SECOND)
     with connect(night.settings, read_only=False) as warehouse:
-        warehouse.execute("alter table marts.candidates drop column ease_rank")
-    with pytest.raises(ValueError, match=r"candidates lacks 1 of the model's \d+ feature columns: \['ease_rank'\]"):
+        warehouse.execute("alter table marts.candidates drop column ease_reciprocal_rank")
+    with pytest.raises(
+        ValueError, match=r"candidates lacks 1 of the model's \d+ feature columns: \['ease_reciprocal_rank'\]"
+    ):
         score(night, 0)
 
 
@@ -349,13 +351,13 @@ def test_a_damaged_load_is_named_and_its_night_heals_it(damage: Callable[[Path],
     whole = file.read_bytes()
     damage(file)
     with pytest.raises(PlatformError, match="its load in the lake is damaged") as error:
-        check_sources(night, "forum")
+        check_loads(night, "forum")
     assert "platform 'forum', table 'posts'" in str(error.value)
     assert key in str(error.value)
     assert f"Remedy: run the night of {SECOND} again" in str(error.value)
 
     extract(night, "forum")
-    check_sources(night, "forum")
+    check_loads(night, "forum")
     assert file.read_bytes() == whole
 
 

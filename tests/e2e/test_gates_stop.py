@@ -12,17 +12,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from dags.steps.check_leakage import check_leakage
-from dags.steps.check_recommendations import check_recommendations
-from dags.steps.check_reconciliation import check_reconciliation
-from dags.steps.check_sources import check_sources
-from dags.steps.check_training_data import check_training_data
-from dags.steps.evaluate import evaluate
+from dags.steps.learn.check_leakage import check_leakage
+from dags.steps.learn.check_training_data import check_training_data
+from dags.steps.learn.evaluate import evaluate
+from dags.steps.learn.train import examples_of
+from dags.steps.merge.check_loads import check_loads
+from dags.steps.merge.check_reconciliation import check_reconciliation
 from dags.steps.night import Night
-from dags.steps.score import assemble_lists, score
-from dags.steps.train import examples_of
+from dags.steps.serve.check_recommendations import check_recommendations
+from dags.steps.serve.score import assemble_lists, score
 from expectations.gate import GateStopped
-from infra.registry import LoggedData, Registry
+from infra.mlflow.registry import LoggedData, Registry
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT, dbt_vars, run_dbt
 from tests.e2e.conftest import FIRST, SECOND, NightOf
@@ -54,7 +54,7 @@ def test_sources_without_keys_stop(night_of: NightOf) -> None:
     half = pa.array([None if row % 2 else key for row, key in enumerate(table["line_id"].to_pylist())], pa.string())
     pq.write_table(table.set_column(table.schema.get_field_index("line_id"), "line_id", half), file)
 
-    message = stopped(night, "sources-shop", lambda: check_sources(night, "shop"))
+    message = stopped(night, "sources-shop", lambda: check_loads(night, "shop"))
     assert "platform 'shop'" in message
     assert "order_lines (50.0%)" in message
 
@@ -66,7 +66,7 @@ def test_a_source_whose_column_changed_its_type_stops(night_of: NightOf) -> None
     next(column for column in manifest["columns"] if column["name"] == "completion")["type"] = "VARCHAR"
     night.lake.put(key, json.dumps(manifest).encode())
 
-    message = stopped(night, "sources-stream", lambda: check_sources(night, "stream"))
+    message = stopped(night, "sources-stream", lambda: check_loads(night, "stream"))
     assert "watch_log (completion: DOUBLE -> VARCHAR)" in message
 
 
@@ -110,8 +110,8 @@ def test_a_feature_that_reads_the_future_stops(
     project = tmp_path / "dbt_project"
     shutil.copytree(DBT_PROJECT, project)
     model = project / "models" / "marts" / "item_popularity.sql"
-    model.write_text(model.read_text().replace("{{ known_at_cut('interactions', 'cuts') }}", "true"))
-    for module in ("infra.warehouse", "dags.steps.check_leakage"):
+    model.write_text(model.read_text().replace("{{ known_by('interactions', 'cuts') }}", "true"))
+    for module in ("infra.warehouse", "dags.steps.learn.check_leakage"):
         monkeypatch.setattr(f"{module}.DBT_PROJECT", project)
     night = night_of(SECOND)
     assert night.recorded("gate-leakage")["verdict"] == "pass"
@@ -119,7 +119,7 @@ def test_a_feature_that_reads_the_future_stops(
     message = stopped(night, "leakage", lambda: check_leakage(night))
     assert re.search(r"found \w+ \([\d,]+\), .* and \d+ more\.", message)
     assert "item_mean_value (" in message
-    assert "known_at_cut" in message
+    assert "known_by" in message
 
 
 def test_a_cut_is_checked_for_leaks_once(night_of: NightOf) -> None:

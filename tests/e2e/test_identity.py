@@ -17,14 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from dags.identity_cli import app
-from dags.steps.build import build_marts, build_prepared
-from dags.steps.check_identity import check_identity
-from dags.steps.decisions import decide
-from dags.steps.evaluate import evaluate
-from dags.steps.explain import explain
-from dags.steps.extract import extract
-from dags.steps.link import (
+from dags.cli.identity import app
+from dags.steps.learn.build_marts import build_marts, build_prepared
+from dags.steps.learn.evaluate import evaluate
+from dags.steps.learn.train import train
+from dags.steps.merge.check_identity import check_identity
+from dags.steps.merge.decisions import decide
+from dags.steps.merge.explain import explain
+from dags.steps.merge.extract import extract
+from dags.steps.merge.link import (
     PERSON,
     PRODUCT,
     Before,
@@ -37,12 +38,11 @@ from dags.steps.link import (
     product_records,
     vault,
 )
-from dags.steps.linkage_model import serving_model
+from dags.steps.merge.linkage_model import serving_model
 from dags.steps.night import Night
-from dags.steps.score import assemble_lists, score
-from dags.steps.train import train
+from dags.steps.serve.score import assemble_lists, score
 from expectations.gate import GateStopped
-from infra.registry import Registry
+from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from ml.identity import linkage
 from ml.identity.overrides import ContradictionError, Decision, Override
@@ -450,7 +450,7 @@ def test_a_closed_vault_costs_new_accounts_their_names_for_one_night(
     with no_vault(home), caplog.at_level(logging.INFO):
         identify(night)
     warning = "Tonight links accounts that are new by what is certain only: their tokens."
-    assert [r.getMessage().startswith("warning: ") for r in caplog.records if warning in r.getMessage()] == [True]
+    assert [r.levelname for r in caplog.records if warning in r.getMessage()] == ["WARNING"]
     assert night.recorded("link_people")["vault_is_open"] is False
 
     tonight, before = ids(night), ids(first)

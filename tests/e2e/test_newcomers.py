@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from dags.steps.night import Night
-from dags.steps.score import assemble_lists, score
-from infra.registry import Registry
+from dags.steps.serve.score import assemble_lists, score
+from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from tests.e2e.conftest import SECOND, NightOf, TwoNights, crossrec, nightly, served
 

@@ -10,10 +10,10 @@ import boto3
 import pyarrow as pa
 import pytest
 
-from dags.steps.check_sources import check_sources
-from dags.steps.extract import extract
+from dags.steps.merge.check_loads import check_loads
+from dags.steps.merge.extract import extract
 from dags.steps.night import Night
-from dags.steps.publish import current_publication, publish, published_lists, roll_back, write_back
+from dags.steps.serve.publish import current_publication, publish, published_lists, roll_back, write_back
 from infra.demo import build_demo
 from infra.settings import Settings
 from tests.e2e.conftest import FIRST, SECOND
@@ -67,8 +67,8 @@ def test_an_extract_lands_in_the_bucket_and_the_same_night_again_writes_the_same
 ) -> None:
     night = Night(FIRST, settings=settings)
     extract(night, "shop")
-    check_sources(night, "shop")
-    assert night.recorded("gate-sources-shop")["verdict"] == "pass"
+    check_loads(night, "shop")
+    assert night.recorded("gate-loads-shop")["verdict"] == "pass"
     client = boto3.client("s3", endpoint_url=s3_server)
 
     def objects() -> dict[str, str]:

@@ -83,6 +83,6 @@ def events_of_candidates(night: Night, known: str | None = None) -> dict[tuple[o
 def had_before(night: Night) -> int:
     [row] = query(
         night.settings,
-        "select count(*) as had from marts.candidates semi join marts.person_takes using (as_of, person_id, product_id)",
+        "select count(*) as had from marts.candidates semi join marts.positive_interactions using (as_of, person_id, product_id)",
     ).to_pylist()
     return int(row["had"])

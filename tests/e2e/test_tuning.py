@@ -6,8 +6,8 @@ import duckdb
 import mlflow
 import pytest
 
-from dags.steps.train import params_of
-from dags.steps.tune import TuningError, tune
+from dags.steps.learn.train import params_of
+from dags.steps.learn.tune import TuningError, tune
 from tests.e2e.conftest import FIRST, SECOND, NightOf
 
 

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from infra.registry import Registry
+from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from tests.e2e.conftest import (
     FIRST,

@@ -124,7 +124,7 @@ def test_a_feature_that_knows_the_labels_stops_by_its_name(auc, said):
     [failed] = result.failed
     assert failed.observed == said
     assert "of the newest labelled cut" in failed.description
-    assert "known_at_cut" in failed.remedy
+    assert "known_by" in failed.remedy
 
 
 def test_a_feature_that_knew_the_labels_of_older_cuts_stops():

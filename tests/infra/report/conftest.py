@@ -16,9 +16,9 @@ CONTENDERS = {
 }
 SCALE = {"ndcg_at_10": 1.0, "recall_at_20": 2.3, "mrr": 1.6, "auc": 10.4, "coverage": 4.0, "novelty": 130.0}
 COHORTS = {
-    "history: heavy": (1.1, 3_100),
-    "history: light": (0.8, 900),
-    "history: new": (0.2, 29),
+    "activity: heavy": (1.1, 3_100),
+    "activity: light": (0.8, 900),
+    "activity: new": (0.2, 29),
     "gender: F": (0.95, 1_200),
     "gender: M": (1.02, 2_700),
 }

@@ -119,14 +119,14 @@ def test_cohorts_are_no_standing_overall(facts, summary):
 def test_a_gap_is_between_the_best_and_the_worst_group_that_is_large_enough(summary):
     gaps = summary.gaps()
     assert {respect: [*by_contender] for respect, by_contender in gaps.items()} == {
-        "history": ["challenger", "champion", "popularity"],
+        "activity": ["challenger", "champion", "popularity"],
         "gender": ["challenger", "champion", "popularity"],
     }
-    history = gaps["history"]["challenger"]  # new people fare worst, but they are 29
+    history = gaps["activity"]["challenger"]  # new people fare worst, but they are 29
     assert (history.best, history.worst) == ("heavy", "light")
     assert history.value == pytest.approx(0.0713 * 0.3)
 
 
 def test_one_group_alone_has_no_gap(facts):
-    kept = [row for row in facts["metrics"] if row.get("cohort") in (None, "history: heavy", "history: new")]
+    kept = [row for row in facts["metrics"] if row.get("cohort") in (None, "activity: heavy", "activity: new")]
     assert NightSummary.model_validate(facts | {"metrics": kept}).gaps() == {}

@@ -127,13 +127,13 @@ def rows_of(page: str, start: str, end: str) -> list[list[str]]:
 
 def test_for_whom_the_lists_are_good_is_told_in_two_small_tables(page, facts):
     gaps = rows_of(page, "<h3>For whom</h3>", "<details>")
-    assert [row[0] for row in gaps] == ["gap in NDCG@10 by", "history", "gender"]
+    assert [row[0] for row in gaps] == ["gap in NDCG@10 by", "activity", "gender"]
     assert gaps[1][1].split() == ["0.0214", "heavy", "over", "light"]
     header, *cohorts = rows_of(page, "By cohort, as numbers", "</table>")
     assert header[1:] == ["people", "Tonight&#39;s model", "Serving model", "Popularity"]
-    assert cohorts[1][:2] == ["history: light", "900"]
+    assert cohorts[1][:2] == ["activity: light", "900"]
     assert cohorts[1][2].split() == ["0.0570", "0.0513", "to", "0.0627"]
-    assert cohorts[2] == ["history: new", "29", "-", "-", "-"]
+    assert cohorts[2] == ["activity: new", "29", "-", "-", "-"]
     whole = [row for row in facts["metrics"] if "cohort" not in row]
     assert "For whom" not in render(NightSummary.model_validate(facts | {"metrics": whole}))
 

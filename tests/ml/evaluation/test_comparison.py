@@ -25,7 +25,7 @@ def tables() -> tuple[dict[str, pa.Table], pa.Table]:
     relevant = rows.group_by(["person_id", "platform"]).aggregate([("label", "sum")])
     relevant = relevant.rename_columns({"label_sum": "relevant"})
     history = pc.if_else(pc.less(relevant["person_id"], "p050"), "new", "heavy")  # of one person the same everywhere
-    relevant = relevant.append_column("history", history)
+    relevant = relevant.append_column("activity", history)
     scores = {
         "good": signal,
         "alike": signal + 0.01 * random.normal(size=len(signal)),
@@ -141,19 +141,19 @@ def test_a_cohort_is_compared_as_if_there_were_no_other(
     comparison: pa.Table, tables: tuple[dict[str, pa.Table], pa.Table]
 ) -> None:
     scored, relevant = tables
-    alone = relevant.filter(pc.field("history") == "new").drop_columns("history")
+    alone = relevant.filter(pc.field("activity") == "new").drop_columns("activity")
     contenders = [Contender(name, table) for name, table in scored.items()]
     expected = compare(contenders, alone, {"shop": 30, "stream": 20}, replicates=400)
     for against in (None, "random"):
-        cohort = row(comparison, "good", "ndcg_at_10", against=against, cohort="history: new")
+        cohort = row(comparison, "good", "ndcg_at_10", against=against, cohort="activity: new")
         assert cohort == approximately(
-            row(expected, "good", "ndcg_at_10", against=against) | {"cohort": "history: new"}
+            row(expected, "good", "ndcg_at_10", against=against) | {"cohort": "activity: new"}
         )
     people = {
-        name: row(comparison, "good", "mrr", cohort=name)["people"] for name in ("history: new", "history: heavy")
+        name: row(comparison, "good", "mrr", cohort=name)["people"] for name in ("activity: new", "activity: heavy")
     }
     assert sum(people.values()) == row(comparison, "good", "mrr")["people"]
-    assert people["history: new"] <= 50
+    assert people["activity: new"] <= 50
 
 
 def test_a_metric_is_left_out_for_whom_its_columns_are_missing(tables: tuple[dict[str, pa.Table], pa.Table]) -> None:
@@ -167,7 +167,7 @@ def test_a_metric_is_left_out_for_whom_its_columns_are_missing(tables: tuple[dic
     for metric, value in (("novelty", 2.0), ("intra_list_diversity", 1.0), ("popularity_lift", 0.25)):
         for platform in ("all", "shop"):
             assert row(compared, "told", metric, platform)["value"] == pytest.approx(value)
-        assert row(compared, "told", metric, cohort="history: new")["high"] == pytest.approx(value)
+        assert row(compared, "told", metric, cohort="activity: new")["high"] == pytest.approx(value)
         assert not compared.filter((pc.field("contender") == "plain") & (pc.field("metric") == metric)).num_rows
         assert not compared.filter((pc.field("against") == "plain") & (pc.field("metric") == metric)).num_rows
 

@@ -182,10 +182,10 @@ def test_a_popularity_is_a_share_above_zero() -> None:
 
 def test_cohorts_are_the_further_columns_of_text() -> None:
     table = relevant(("p", "s", 1), ("q", "s", 1), ("r", "s", 0), ("t", "s", 2)).append_column(
-        "history", pa.array(["new", None, "old", "new"])
+        "activity", pa.array(["new", None, "old", "new"])
     )
     cohorts = Lists.from_table(table.append_column("popularity", pa.array([0.1, 0.2, 0.3, 0.4]))).cohorts
-    assert {name: members.tolist() for name, members in cohorts.items()} == {"history: new": [True, False, True]}
+    assert {name: members.tolist() for name, members in cohorts.items()} == {"activity: new": [True, False, True]}
 
 
 def test_calibration_error_by_hand() -> None:

@@ -19,10 +19,10 @@ def comparison(
     rows = [
         ("challenger", None, "all", "all", "ndcg_at_10", 0.2 + overall[0], 0.18, 0.22, 500),
         ("challenger", None, "all", "all", "log_loss", 0.3, 0.2, 0.4, 500),
-        ("challenger", None, "all", "history: heavy", "ndcg_at_10", 0.3, 0.28, 0.32, heavy_people),
+        ("challenger", None, "all", "activity: heavy", "ndcg_at_10", 0.3, 0.28, 0.32, heavy_people),
         ("champion", None, "all", "all", "ndcg_at_10", 0.2, 0.18, 0.22, 500),
-        ("champion", None, "all", "history: heavy", "ndcg_at_10", 0.3, 0.28, 0.32, heavy_people),
-        ("challenger", "champion", "all", "history: heavy", "ndcg_at_10", *heavy, heavy_people),
+        ("champion", None, "all", "activity: heavy", "ndcg_at_10", 0.3, 0.28, 0.32, heavy_people),
+        ("challenger", "champion", "all", "activity: heavy", "ndcg_at_10", *heavy, heavy_people),
         ("challenger", "champion", "all", "all", "ndcg_at_10", *overall, 500),
         ("challenger", "champion", "shop", "all", "ndcg_at_10", *shop, shop_people),
         ("challenger", "popularity", "all", "all", "ndcg_at_10", *popularity, 500),
@@ -43,7 +43,7 @@ def comparison(
         (
             comparison(heavy=(-0.02, -0.03, -0.01)),
             False,
-            "keep: on cohort history: heavy the challenger is significantly worse",
+            "keep: on cohort activity: heavy the challenger is significantly worse",
         ),
         (comparison(heavy=(-0.02, -0.03, -0.01), heavy_people=99), True, "promote: not worse than the champion"),
     ],

@@ -34,7 +34,7 @@ def world(strangers: str | None = None) -> dict[str, pa.Table]:
     ]
     offers = [(platform, film) for platform in ("shop", "stream", "forum") for film in FILMS]
     return {
-        "wanted": table(wanted, "person_id", "platform", "product_id", history="light"),
+        "wanted": table(wanted, "person_id", "platform", "product_id", activity="light"),
         "takes": table(takes, "person_id", "product_id", "platform", weight=1.0),
         "leads": table(leads, "product_id", "neighbour_id", "weight"),
         "offers": table(offers, "platform", "product_id"),
@@ -75,7 +75,7 @@ def test_a_source_that_makes_lists_worse_harms(people: int, worse: str, expected
         history, without = ("new", "heavy")[number % 2], 0.3 + 0.1 * (number % 3)
         gain = -0.1 if worse in ("all", history) else 0.3
         rows.append((f"person-{number:03}", history, "shop", "forum", without + gain, without, 0.9, 0.5))
-    names = ("person_id", "history", "target", "source", "with_source", "without", "own", "stranger")
+    names = ("person_id", "activity", "target", "source", "with_source", "without", "own", "stranger")
     judged = {(row["target"], row["cohort"]): row["verdict"] for row in judge(table(rows, *names)).to_pylist()}
     assert {key: judged[key] for key in expected} == expected
 
@@ -84,7 +84,7 @@ def test_a_source_that_makes_lists_worse_harms(people: int, worse: str, expected
     ("verdict", "expected"),
     [
         (("forum", "shop", "all", "harms"), {"shop": ["forum"]}),
-        (("forum", "shop", "history: new", "harms"), {"shop": ["forum"]}),
+        (("forum", "shop", "activity: new", "harms"), {"shop": ["forum"]}),
         (("forum", "all", "all", "tells nothing"), {"shop": ["forum"], "stream": ["forum"]}),
         ((EVERY_OTHER, "shop", "all", "harms"), {"shop": ["forum", "stream"]}),
         (("forum", "shop", "all", "too few"), {}),
@@ -100,7 +100,7 @@ def test_what_is_dropped_by_each_verdict(verdict: tuple[str, ...], expected: dic
 def test_ndcg_and_auc_of_one_list_by_hand() -> None:
     """Two candidates: the history on the forum leads to the film that was taken, the shop's own to the other."""
     tables = {
-        "wanted": table([("a", "shop", "taken")], "person_id", "platform", "product_id", history="new"),
+        "wanted": table([("a", "shop", "taken")], "person_id", "platform", "product_id", activity="new"),
         "takes": table(
             [("a", "seen", "forum", 1.0), ("a", "own", "shop", 0.4)], "person_id", "product_id", "platform", "weight"
         ),

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ml.ranking.features import Feature, FeatureSpec
 from ml.ranking.objectives import check_weights
 from ml.ranking.training import TrainingParams, score, train
-from ml.ranking.wide_deep import TAKE_ALONE, build_model, network_of
+from ml.ranking.wide_deep import POSITIVE_ALONE, build_model, network_of
 
 SPEC = FeatureSpec((Feature("genre", "categorical"), Feature("noise", "numeric")))
 PARAMS = TrainingParams(epochs=3, batch_size=500, hidden=(8,), embedding_dim=4, wide_l1=0.0, seed=5)
@@ -42,20 +42,20 @@ def of_genre(platform: str) -> pa.Table:
 def test_lists_follow_the_declared_weights(examples: pa.Table) -> None:
     """On the shop; elsewhere, where nothing is ever purchased, take alone ranks whatever a purchase weighs."""
     for purchase, best in ((0.25, "crime"), (4.0, "drama")):
-        model = train(examples, None, SPEC, replace(PARAMS, objectives={"take": 1.0, "purchase": purchase})).model
+        model = train(examples, None, SPEC, replace(PARAMS, objectives={"positive": 1.0, "purchase": purchase})).model
         crime, drama = score(model, SPEC, of_genre("shop"))
         assert ("crime" if crime > drama else "drama") == best
         for platform in ("stream", "never heard of"):
             assert np.array_equal(
-                score(model, SPEC, of_genre(platform)), score(model, SPEC, of_genre(platform), "take")
+                score(model, SPEC, of_genre(platform)), score(model, SPEC, of_genre(platform), "positive")
             )
-        take, bought = (score(model, SPEC, of_genre("shop"), name) for name in ("take", "purchase"))
+        take, bought = (score(model, SPEC, of_genre("shop"), name) for name in ("positive", "purchase"))
         assert score(model, SPEC, of_genre("shop")) == pytest.approx((take + purchase * bought) / (1 + purchase))
 
 
 def test_a_platform_without_an_objective_does_not_teach_it(examples: pa.Table) -> None:
     """Nine in ten examples are of the stream: as negatives they would make half of the shop's purchases a twentieth."""
-    model = train(examples, None, SPEC, replace(PARAMS, objectives={"take": 1.0, "purchase": 1.0})).model
+    model = train(examples, None, SPEC, replace(PARAMS, objectives={"positive": 1.0, "purchase": 1.0})).model
     assert network_of(model).objectives[1].platforms == ("shop",)
     probability = score(model, SPEC, examples.slice(0, SHOP), "purchase")
     assert probability.mean() == pytest.approx(0.5, abs=0.1)
@@ -67,7 +67,7 @@ def test_what_was_watched_longer_counts_for_more(examples: pa.Table) -> None:
     watched = examples.append_column("watch_time_label", examples["label"]).append_column(
         "watch_time_label_weight", pa.array(np.where(seen, 0.1, 1.0))
     )
-    params = replace(PARAMS, epochs=10, batch_size=100, objectives={"take": 1.0, "watch_time": 1.0})
+    params = replace(PARAMS, epochs=10, batch_size=100, objectives={"positive": 1.0, "watch_time": 1.0})
     model = train(watched, None, SPEC, params).model
     crime, drama = score(model, SPEC, of_genre("stream"), "watch_time")
     assert crime / (1 - crime) == pytest.approx(0.1 * 0.8 / 0.2, rel=0.3)
@@ -77,32 +77,34 @@ def test_what_was_watched_longer_counts_for_more(examples: pa.Table) -> None:
 def test_take_alone_learns_the_same_whatever_it_weighs(examples: pa.Table) -> None:
     """And whatever else is declared with no weight; nothing but features is an input then."""
     alone = train(examples, None, SPEC, PARAMS).model
-    other = train(examples, None, SPEC, replace(PARAMS, objectives={"take": 5.0, "purchase": 0.0})).model
+    other = train(examples, None, SPEC, replace(PARAMS, objectives={"positive": 5.0, "purchase": 0.0})).model
     assert np.array_equal(score(other, SPEC, examples), score(alone, SPEC, examples))
-    assert np.array_equal(score(alone, SPEC, examples, "take"), score(alone, SPEC, examples))
+    assert np.array_equal(score(alone, SPEC, examples, "positive"), score(alone, SPEC, examples))
     assert [column.name for column in alone.inputs] == ["genre", "noise"]
 
 
 def test_training_goes_on_with_the_outputs_that_the_parent_has(examples: pa.Table) -> None:
     """The first week knows takes and clicks, the next no more clicks but purchases, and those of another platform."""
     clicks = examples.append_column("click_label", examples["label"])
-    parent = train(clicks, None, SPEC, replace(PARAMS, objectives={"take": 1.0, "click": 1.0})).model
+    parent = train(clicks, None, SPEC, replace(PARAMS, objectives={"positive": 1.0, "click": 1.0})).model
     of_parent = network_of(parent)
     still = replace(PARAMS, epochs=1, deep_learning_rate=1e-6, wide_learning_rate=1e-5)
-    wider = replace(still, objectives={"take": 1.0, "purchase": 1.0})
+    wider = replace(still, objectives={"positive": 1.0, "purchase": 1.0})
     child = train(examples, None, SPEC, wider, parent=parent).model
-    assert score(child, SPEC, examples, "take") == pytest.approx(score(parent, SPEC, examples, "take"), abs=1e-3)
+    assert score(child, SPEC, examples, "positive") == pytest.approx(
+        score(parent, SPEC, examples, "positive"), abs=1e-3
+    )
     assert not np.allclose(network_of(child).wide.numpy()[:3, 1], of_parent.wide.numpy()[:3, 1], atol=1e-2)
 
     elsewhere = examples.set_column(0, "platform", pa.repeat("forum", examples.num_rows))
     grandchild = train(elsewhere, None, SPEC, wider, parent=child).model
     assert network_of(grandchild).objectives[1].platforms == ("forum", "shop")
     back = train(examples, None, SPEC, still, parent=grandchild).model
-    assert score(back, SPEC, examples) == pytest.approx(score(parent, SPEC, examples, "take"), abs=1e-3)
+    assert score(back, SPEC, examples) == pytest.approx(score(parent, SPEC, examples, "positive"), abs=1e-3)
 
 
 def test_a_saved_model_of_several_objectives_scores_raw_columns(examples: pa.Table, tmp_path: Path) -> None:
-    model = train(examples, None, SPEC, replace(PARAMS, objectives={"take": 1.0, "purchase": 0.5})).model
+    model = train(examples, None, SPEC, replace(PARAMS, objectives={"positive": 1.0, "purchase": 0.5})).model
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     rows = pa.concat_tables([examples.slice(SHOP - 50, 100).select(["platform", "genre", "noise"]), of_genre("new")])
@@ -113,20 +115,20 @@ def test_a_saved_model_of_several_objectives_scores_raw_columns(examples: pa.Tab
 
 
 def test_a_list_without_its_platform_has_no_score() -> None:
-    model = build_model(SPEC, (4,), 2, 1, 0, np.empty(0, np.int64), TAKE_ALONE * 2)
+    model = build_model(SPEC, (4,), 2, 1, 0, np.empty(0, np.int64), POSITIVE_ALONE * 2)
     with pytest.raises(ValueError, match="candidates lack column 'platform'"):
         score(model, SPEC, of_genre("shop").drop_columns(["platform"]))
-    with pytest.raises(ValueError, match=r"did not learn objective 'click'. It learned: \['take', 'take'\]"):
+    with pytest.raises(ValueError, match=r"did not learn objective 'click'. It learned: \['positive', 'positive'\]"):
         score(model, SPEC, of_genre("shop"), "click")
 
 
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"take": 1.0, "purchase": -0.5}, r"at least 0. Received: \{'purchase': -0.5\}"),
-        ({"take": float("nan")}, r"at least 0. Received: \{'take': nan\}"),
-        ({"take": 0.0, "purchase": 0.0}, "'take' must weigh more than 0"),
-        ({"purchase": 1.0}, "'take' must weigh more than 0"),
+        ({"positive": 1.0, "purchase": -0.5}, r"at least 0. Received: \{'purchase': -0.5\}"),
+        ({"positive": float("nan")}, r"at least 0. Received: \{'positive': nan\}"),
+        ({"positive": 0.0, "purchase": 0.0}, "'positive' must weigh more than 0"),
+        ({"purchase": 1.0}, "'positive' must weigh more than 0"),
     ],
 )
 def test_weights_that_rank_nothing_are_refused(weights: dict[str, float], message: str) -> None:
@@ -149,4 +151,4 @@ def test_an_objective_that_nothing_teaches_is_refused(
     for name, value in columns.items():
         examples = examples.append_column(name, pa.repeat(value, examples.num_rows))
     with pytest.raises(ValueError, match=message):
-        train(examples, None, SPEC, replace(PARAMS, objectives={"take": 1.0, "click": 1.0}))
+        train(examples, None, SPEC, replace(PARAMS, objectives={"positive": 1.0, "click": 1.0}))

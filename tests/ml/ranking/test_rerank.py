@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.ranking.rerank import EXPLORED_FROM, Exploration, places, rerank
+from ml.ranking.rerank import EXPLORED_FROM, Exploration, assign_slots, rerank
 
 
 def scored(*rows: tuple[object, ...], names: str = "person_id platform item_id score category") -> pa.Table:
@@ -179,7 +179,7 @@ def crowd(people: int, items: int) -> pa.Table:
 
 def test_exploration_draws_the_last_place_with_the_propensity_it_logs() -> None:
     people, size, share = 4_000, 5, 0.4
-    placed = places(crowd(people, 30), size, exploration=Exploration(share, "2000-12-15"))
+    placed = assign_slots(crowd(people, 30), size, exploration=Exploration(share, "2000-12-15"))
     shown = placed.filter(placed["rank"].is_valid()).to_pandas()
     assert (shown.groupby("person_id")["rank"].max() == size).all()
     assert (shown[shown["rank"] < size]["propensity"] == 1).all()
@@ -202,7 +202,7 @@ def test_the_best_new_items_come_next_in_line_for_the_place_that_explores() -> N
     for name, items in {"is_new": ["i02", "i25", "i26", "i27", "i28", "i29"], "is_overshown": ["i26"]}.items():
         table = table.append_column(name, pc.is_in(item, pa.array(items)))
     kinds = pc.if_else(pc.is_in(item, pa.array(["i00", "i27"])), "capped", item)
-    placed = places(table.append_column("category", kinds), 5, 1, exploration=Exploration(0.5, "key")).to_pandas()
+    placed = assign_slots(table.append_column("category", kinds), 5, 1, exploration=Exploration(0.5, "key")).to_pandas()
     for _, rows in placed[placed["propensity"] == 0.05].groupby("person_id"):
         assert sorted(rows["item_id"]) == [*(f"i{i:02}" for i in range(5, 12)), "i25", "i28", "i29"]
     might = placed[placed["propensity"] < 1].groupby("person_id")["propensity"]

@@ -45,7 +45,7 @@ def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spe
     trained = network_of(train(table, None, spec, params).model)
 
     oracle = network_of(
-        build_model(spec, params.hidden, params.embedding_dim, params.members, params.seed, trained.known_values)
+        build_model(spec, params.hidden, params.embedding_dim, params.ensemble_size, params.seed, trained.known_values)
     )
     numbers = np.column_stack([table[name].to_numpy() for name in spec.numeric]).astype(np.float32)
     label = table["label"].to_numpy().astype(np.float32)
@@ -65,7 +65,7 @@ def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spe
         embedded = tf.gather(oracle.embeddings, ids[:, : len(spec.categorical)])
         taken = (tf.gather(oracle.embeddings, lately), lately != UNSEEN, tf.range(len(label)))
         [logits] = oracle.logits(tf.gather(oracle.wide, ids), embedded, oracle.normalised(numbers), [taken])
-        labels = np.repeat(label[:, None], params.members, axis=1)
+        labels = np.repeat(label[:, None], params.ensemble_size, axis=1)
         loss = len(label) * keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
         loss += params.embedding_l2 * tf.reduce_sum(embedded**2)
     gradients = tape.gradient(loss, [oracle.wide.value, *[variable.value for variable in deep_variables]])

@@ -46,7 +46,7 @@ def test_fingerprints_and_buckets_never_change() -> None:
         (Feature("a", "categorical"), Feature("b", "categorical"), Feature("x", "cross", 10_000, ("a", "b")))
     )
     strings = fingerprint(tf.constant([["x", "y"], ["y", "x"], ["", "Zoë"]]))
-    network = network_of(build_model(spec, (4,), 2, members=2, seed=0, values=NO_VALUES))
+    network = network_of(build_model(spec, (4,), 2, ensemble_size=2, seed=0, values=NO_VALUES))
     # published models depend on these: a change here makes every registered version score nonsense
     assert value_fingerprints(spec.categorical, strings).numpy()[0].tolist() == [
         7292312647232069615,
@@ -66,7 +66,7 @@ def test_a_value_keeps_its_row_and_what_is_not_known_has_none() -> None:
         return fingerprint(tf.constant(rows))
 
     def network(values: Fingerprints) -> WideDeep:
-        return network_of(build_model(spec, (4,), 2, members=2, seed=0, values=values))
+        return network_of(build_model(spec, (4,), 2, ensemble_size=2, seed=0, values=values))
 
     before = with_new_values(
         NO_VALUES, value_fingerprints(spec.categorical, fingerprints(("x", ""), ("y", ""))).numpy()
@@ -90,7 +90,7 @@ def test_a_value_keeps_its_row_and_what_is_not_known_has_none() -> None:
 
 def test_numbers_become_distribution_logarithm_and_missing_flag() -> None:
     network = network_of(
-        build_model(FeatureSpec((Feature("n", "numeric"),)), (4,), 2, members=2, seed=0, values=NO_VALUES)
+        build_model(FeatureSpec((Feature("n", "numeric"),)), (4,), 2, ensemble_size=2, seed=0, values=NO_VALUES)
     )
     network.adapt(np.arange(1, QUANTILES + 1, dtype=np.float32)[:, None])
     values = np.array([[1], [QUANTILES / 2], [QUANTILES], [np.nan], [np.inf], [-np.inf], [10 * QUANTILES]], np.float32)
@@ -123,7 +123,7 @@ def test_missing_unseen_and_infinite_inputs_have_a_score(trained: TrainedModel, 
 
 def test_log_odds_are_the_mean_of_members_that_differ(make_examples: Examples, spec: FeatureSpec) -> None:
     table = make_examples(500, 1)
-    params = TrainingParams(epochs=1, batch_size=100, hidden=(8, 4), members=3)
+    params = TrainingParams(epochs=1, batch_size=100, hidden=(8, 4), ensemble_size=3)
     together = train(table, None, spec, params).model
     network = network_of(together)
 
@@ -138,7 +138,7 @@ def test_log_odds_are_the_mean_of_members_that_differ(make_examples: Examples, s
             mine.assign(theirs[member : member + 1])
         return logit(score(model, spec, table))
 
-    members = np.stack([alone(member) for member in range(params.members)])
+    members = np.stack([alone(member) for member in range(params.ensemble_size)])
     assert members.std(axis=0).min() > 1e-4
     assert np.allclose(members.mean(axis=0), logit(score(together, spec, table)), atol=1e-4)
 
@@ -147,7 +147,7 @@ def test_what_is_like_the_candidate_and_newer_counts_more() -> None:
     sequence = Feature("lately", "sequence", of=("film",))
     network = network_of(
         build_model(
-            FeatureSpec((Feature("film", "categorical"), sequence)), (4,), 2, members=2, seed=0, values=NO_VALUES
+            FeatureSpec((Feature("film", "categorical"), sequence)), (4,), 2, ensemble_size=2, seed=0, values=NO_VALUES
         )
     )
     first, second = [1.0, 0.0], [0.0, 1.0]

@@ -1,0 +1,140 @@
+"""`crossrec identity`: who is one person, why, and what people decide about it."""
+
+import getpass
+from datetime import UTC, date, datetime
+from itertools import accumulate, pairwise
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from infra.settings import Settings
+
+app = typer.Typer(
+    help="Who is one person, which items are one product: why, and what people decide about it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+console = Console(highlight=False, emoji=False)  # shop:a: is an account
+
+Kind = Annotated[
+    Literal["person", "product"],
+    typer.Option("--kind", help="Accounts that are one person, or items that are one product."),
+]
+First = Annotated[str, typer.Argument(metavar="PLATFORM:ID", show_default=False)]
+Second = Annotated[str, typer.Argument(metavar="PLATFORM:ID", show_default=False)]
+Why = Annotated[str, typer.Option("--why", help="The reason, for whoever reads the log later.", prompt=True)]
+Who = Annotated[str, typer.Option("--who", help="Who decides.", default_factory=getpass.getuser, show_default="you")]
+NightDate = Annotated[str, typer.Option("--date", metavar="YYYY-MM-DD", help="The night; without it, the newest.")]
+BAR = 30  # characters
+
+
+def _record(text: str) -> tuple[str, str]:
+    platform, colon, name = text.partition(":")
+    if not (platform and colon and name):
+        raise typer.BadParameter(f"expected PLATFORM:ID, such as shop:123. Received: {text!r}")
+    return platform, name
+
+
+@app.command()
+def explain(first: First, second: Second, kind: Kind = "person", as_of: NightDate = "") -> None:
+    """Show why two accounts (or items) are, or are not, the same: a waterfall of match weights, in bits."""
+    from dags.steps.merge.explain import explain
+    from dags.steps.night import Night
+
+    settings = Settings()
+    night = Night(date.fromisoformat(as_of) if as_of else Night.newest(settings), settings=settings)
+    found = explain(night, kind, _record(first), _record(second))
+    table = Table(
+        "", "bits", "sum", "", title=escape(f"{first} and {second}, night of {night.as_of}"), title_justify="left"
+    )
+    steps = [("any two", found.start), *found.steps]
+    sums = [0.0, *accumulate(weight for _, weight in steps)]
+    lowest = min(sums)
+    scale = BAR / max(max(sums) - lowest, 1.0)
+    for (name, weight), (before, total) in zip(steps, pairwise(sums), strict=True):
+        left, right = sorted((round((before - lowest) * scale), round((total - lowest) * scale)))
+        bar = Text(" " * left + "█" * max(right - left, 1), style="green" if weight > 0 else "red")
+        table.add_row(name.replace("_", " "), f"{weight:+.1f}", f"{total:+.1f}", bar)
+    console.print(table)
+    verdict = f"[green]one {kind}[/green]" if found.same else f"[red]not one {kind}[/red]"
+    console.print(
+        f"{found.weight:+.1f} bits, probability {found.probability:.4f}: {verdict}, for {escape(found.because)}",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def same(first: First, second: Second, why: Why, who: Who, kind: Kind = "person") -> None:
+    """Decide that two accounts are one person's (or two items one product), whatever the evidence says."""
+    _decide(first, second, "same", why, who, kind)
+
+
+@app.command()
+def different(first: First, second: Second, why: Why, who: Who, kind: Kind = "person") -> None:
+    """Decide that two accounts are never one person's. Undoes a merge: the next night gives both their own lists again."""
+    _decide(first, second, "different", why, who, kind)
+
+
+@app.command()
+def forget(first: First, second: Second, why: Why, who: Who, kind: Kind = "person") -> None:
+    """Take a decision back: the evidence decides again."""
+    _decide(first, second, "forget", why, who, kind)
+
+
+def _decide(
+    first: str, second: str, decision: Literal["same", "different", "forget"], why: str, who: str, kind: str
+) -> None:
+    from dags.steps.merge.decisions import decide
+    from dags.steps.merge.link import KINDS, require_known
+    from dags.steps.night import Night
+    from ml.identity.overrides import Override
+
+    night = Night.today(Settings())
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    override = Override(_record(first), _record(second), decision, who, now, why)
+    if decision != "forget":  # one about a record that was mistyped, or is gone, can be taken back
+        require_known(night, KINDS[kind], (override.left, override.right))
+    decide(night.lake, kind, override)
+    console.print(f"{override}; the next night follows it", soft_wrap=True, markup=False)
+
+
+@app.command("decisions")
+def list_decisions(kind: Kind = "person") -> None:
+    """List the decisions in force."""
+    from dags.steps.merge.decisions import every_decision
+    from infra.lake import open_lake
+    from ml.identity.overrides import in_force
+
+    for override in in_force(every_decision(open_lake(Settings()), kind)[0]):
+        console.print(str(override), soft_wrap=True, markup=False)
+
+
+@app.command()
+def accept(
+    kind: Annotated[Literal["person", "product"], typer.Argument(show_default=False)],
+    as_of: Annotated[str, typer.Argument(metavar="YYYY-MM-DD", show_default=False)],
+    why: Why,
+    who: Who,
+) -> None:
+    """Accept exactly the merges and splits that stopped a night; run its task `check_identity` again afterwards."""
+    from dags.steps.merge.check_identity import accept_changes
+    from dags.steps.night import Night
+
+    count = accept_changes(Night(date.fromisoformat(as_of), settings=Settings()), kind, who, why)
+    console.print(f"{count:,} merges and splits of the night of {as_of} are accepted; run the night again")
+
+
+@app.command()
+def train(
+    kind: Kind = "person",
+    promote: Annotated[bool, typer.Option("--promote/--challenger", help="Let the new version serve at once.")] = False,
+) -> None:
+    """Learn the match weights again, from the newest night. The next night uses the champion, and scores every pair anew."""
+    from dags.steps.merge.link import newest_linked, train_people, train_products
+
+    trained = (train_people if kind == "person" else train_products)(newest_linked(), promote=promote)
+    console.print(f"version {trained.version} is {'champion' if promote else 'challenger'}")

@@ -1,0 +1,97 @@
+"""Step 2: gate `sources`, one for each platform."""
+
+import logging
+from statistics import median
+
+import duckdb
+
+from dags.steps.night import Night
+from expectations.gate import run_gate
+from expectations.loads import LoadProfile, frame, suite
+from infra.duckdb_connection import duckdb_connection
+from infra.platforms import Manifest, Platform, PlatformError, SourceTable, damaged_files
+
+log = logging.getLogger(__name__)
+
+FEWEST_LOADS = 4  # three nights and the first load, which carries all history
+
+
+def check_loads(night: Night, platform: str) -> None:
+    """Schema drift, volume against its history, freshness, keys and readability of one platform's loads.
+
+    Raises:
+        GateStopped: names each table that does not hold, what was found, and the remedy.
+        PlatformError: a file of a load is damaged in the lake.
+    """
+    declared = night.platforms[platform]
+    profiles = [_profile(night, declared, table) for table in declared.tables]
+    result = run_gate("sources", suite(platform), frame(profiles), as_of=night.as_of, platform=platform)
+    night.record(f"gate-loads-{platform}", result.model_dump(mode="json"))
+    log.info(f"gate sources, {platform}: {result.verdict}")
+    result.raise_if_stopped()
+
+
+def _profile(night: Night, platform: Platform, table: SourceTable) -> LoadProfile:
+    loads = night.loads(platform.name, table.name)
+    if not loads:
+        return LoadProfile(table.name, 0, None, 0, age_days=None, max_staleness_days=platform.max_staleness_days)
+    newest, before = loads[-1], loads[:-1]
+    age = (night.as_of - newest.as_of).days
+    # a changed type stops every night until it is undone or declared, not only the first one that sees it
+    types = {column.name: column.type for column in loads[0].columns}
+    declared = {column.name: column.data_type for column in table.columns}
+    null_keys, duplicate_keys, unreadable = _shares(night, newest, table)
+    return LoadProfile(
+        table=table.name,
+        rows=newest.rows,
+        previous_rows_median=median(load.rows for load in before[1:]) if len(loads) >= FEWEST_LOADS else None,
+        rows_read_total=sum(load.rows for load in loads),
+        missing_columns=[name for name in types if name not in {column.name for column in newest.columns}],
+        changed_types=[
+            f"{column.name}: {types[column.name]} -> {column.type}"
+            for column in newest.columns
+            if column.type not in (types.get(column.name, column.type), declared.get(column.name))
+        ],
+        undeclared_columns=newest.undeclared_columns,
+        age_days=age,
+        max_staleness_days=platform.max_staleness_days,
+        null_key_share=null_keys,
+        duplicate_key_share=duplicate_keys,
+        unreadable_share=unreadable,
+    )
+
+
+def _shares(night: Night, load: Manifest, table: SourceTable) -> tuple[float, float, float]:
+    """Shares of the load's rows with a null key, with a repeated key, and unreadable."""
+    if not load.rows:
+        return 0.0, 0.0, 0.0
+    try:
+        return _measured(night, load, table)
+    except duckdb.Error:
+        damaged = damaged_files(night.lake, load)
+        if not damaged:
+            raise
+    raise PlatformError(
+        load.platform,
+        load.table,
+        "its load in the lake is damaged",
+        received=f"other bytes than were written, or none, in {', '.join(damaged)}",
+        remedy=f"run the night of {load.as_of} again: its extract writes the same files anew",
+    )
+
+
+def _measured(night: Night, load: Manifest, table: SourceTable) -> tuple[float, float, float]:
+    key = ", ".join(f'"{column}"' for column in table.key)
+    null_key = " or ".join(f'"{column}" is null' for column in table.key)
+    with duckdb_connection(night.settings, night.lake) as connection:
+        readable, null_keys, distinct = connection.execute(
+            f"""
+            select
+                count(*) filter (where _unreadable is null),
+                count(*) filter (where _unreadable is null and ({null_key})),
+                count(distinct ({key})) filter (where _unreadable is null and not ({null_key}))
+            from read_parquet($files)
+            """,
+            {"files": [night.lake.uri(file.key) for file in load.files]},
+        ).fetchall()[0]
+    return null_keys / load.rows, max(0, readable - null_keys - distinct) / load.rows, 1 - readable / load.rows

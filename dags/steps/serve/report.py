@@ -1,0 +1,250 @@
+"""Step 13: the night on one page, and in a few facts for the terminal."""
+
+import logging
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from dags.steps.learn.evaluate import CHALLENGER, POPULARITY
+from dags.steps.merge.link import identity_key
+from dags.steps.night import Night
+from infra.mlflow.registry import Registry
+from infra.report import NightSummary, render
+from infra.warehouse import connect, query
+from ml.evaluation.comparison import ALL
+from ml.identity.ids import waterfall
+from ml.identity.linkage import bits
+from ml.identity.people import PEOPLE
+
+log = logging.getLogger(__name__)
+
+HISTORY_DAYS = 90
+EXAMPLES = 3
+
+
+def report(night: Night) -> None:
+    """Write the page to the lake and to the MLflow run of the model that scored the night."""
+    summary = _summary(night)
+    night.record("summary", summary.model_dump(mode="json"))
+    page = render(summary)
+    night.lake.put(night.key("report.html"), page.encode())
+    registry = Registry(night.settings)
+    if champion := registry.champion():
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"report-{night.as_of}.html"
+            file.write_text(page)
+            registry.log_report(champion, file)
+    log.info(f"report: {night.lake.uri(night.key('report.html'))}")
+
+
+def _summary(night: Night) -> NightSummary:
+    evaluation = night.recorded("evaluation")
+    champion = Registry(night.settings).champion()
+    linked = night.recorded("link_people")
+    return NightSummary.model_validate(
+        {
+            "as_of": night.as_of,
+            "run_id": night.run_id,
+            "funnel": _funnel(night),
+            "totals": {
+                "persons": linked["clusters"],
+                "multi_platform_persons": linked["on_several_platforms"],
+                "products": night.recorded("link_products")["clusters"],
+            },
+            "gates": _gates(night),
+            "metrics": evaluation["comparison"],
+            "transfers": _transfers(night),
+            "objectives": evaluation.get("objectives", []),
+            "diversity": evaluation.get("diversity", []),
+            "off_policy": evaluation.get("off_policy"),
+            "history": _history(night),
+            "promotion": f"{evaluation['reasons'][0]}.",
+            "model_version": str(champion.version) if champion else None,
+            "people": _people(night),
+            "compared": _compared(night),
+            "interests_alone": night.recorded("interests_alone") or [],
+            "behaviour_threshold": night.settings.behaviour_threshold,
+            "identity_changes": query(
+                night.settings,
+                "select entity, kind, records, evidence from marts.identity_changes where as_of = $as_of order by all",
+                {"as_of": night.as_of},
+            ).to_pylist(),
+            "links": {
+                "report": night.lake.uri(night.key("report.html")),
+                "airflow_log": str(night.settings.home / "logs" / f"nightly-{night.as_of}.log"),
+                "mlflow_run": f"{champion.run_id} (`make up` shows it)" if champion else None,
+            },
+        }
+    )
+
+
+def _funnel(night: Night) -> list[dict[str, Any]]:
+    counts = {
+        row.pop("platform"): row
+        for row in query(
+            night.settings,
+            """
+            from (select distinct platform from intermediate.int_accounts union select distinct platform from intermediate.int_items)
+            left join (
+                select platform, count(*) as accounts, count(distinct person_id) as persons from marts.person_accounts group by all
+            ) using (platform)
+            left join (select platform, count(*) as items from marts.product_items group by all) using (platform)
+            left join (select platform, count(*) as interactions from marts.interactions group by all) using (platform)
+            left join (select platform, count(*) as candidates from marts.candidates where as_of = $as_of group by all) using (platform)
+            """,
+            {"as_of": night.as_of},
+        ).to_pylist()
+    }
+    rows = night.recorded("row_counts")
+    lists = night.recorded("lists")
+    funnel = []
+    for platform in night.platforms:
+        loads = night.recorded(f"extract-{platform}") or []
+        written = night.recorded(f"write_back-{platform}") or {}
+        own = [row for row in rows if row["platform"] == platform]
+        kinds = ("raw_rows", "staged_rows", "duplicate_rows", "quarantined_rows")
+        funnel.append(
+            {
+                "platform": platform,
+                **counts.get(platform, {}),
+                **{kind: sum(row[kind] for row in own) for kind in kinds},
+                "lists": sum(row["account_id_count"] for row in lists if row["platform"] == platform),
+                "written_back": written.get("lists"),
+                "stale_days": _stale_days(night, platform) if any(load["stale"] for load in loads) else 0,
+            }
+        )
+    return funnel
+
+
+def _stale_days(night: Night, platform: str) -> int:
+    newest = [night.loads(platform, table.name)[-1].as_of for table in night.platforms[platform].tables]
+    return (night.as_of - min(newest)).days
+
+
+def _gates(night: Night) -> list[Any]:
+    names = [
+        *(f"sources-{platform}" for platform in night.platforms),
+        *("reconciliation", "identity-person", "identity-product", "transfer", "training_data", "leakage", "promotion"),
+        *(f"recommendations-{platform}" for platform in night.platforms),
+    ]
+    return [gate for name in names if (gate := night.recorded(f"gate-{name}"))]
+
+
+def _transfers(night: Night) -> list[dict[str, Any]]:
+    """What each platform is worth to each other, where any list tells."""
+    judged = (night.recorded("transfer") or {}).get("judged", [])
+    return [row for row in judged if row["target"] != ALL and row["cohort"] == ALL and row["gain"] is not None]
+
+
+def _history(night: Night) -> list[dict[str, Any]]:
+    """What each night of the last months measured, tonight included."""
+    points = []
+    for days in range(HISTORY_DAYS, -1, -1):
+        as_of = night.as_of - timedelta(days=days)
+        evaluation = Night(as_of, settings=night.settings).recorded("evaluation")
+        points += [
+            {"as_of": as_of, "contender": row["contender"], "metric": row["metric"], "value": row["value"]}
+            for row in (evaluation or {}).get("comparison", [])
+            # a night recorded before there were cohorts has none
+            if (row["against"], row["platform"], row.get("cohort", "all")) == (None, "all", "all")
+            and row["contender"] in (CHALLENGER, POPULARITY)
+        ]
+    return points
+
+
+def _compared(night: Night) -> list[dict[str, Any]]:
+    """The pairs of accounts nearest to the threshold on both sides: there it shows what linking can and cannot tell."""
+    pairs = night.read_table(identity_key(night.as_of.isoformat(), "account_pairs"))
+    threshold = bits(night.settings.person_threshold)
+    weights = pairs["match_weight"]
+    sides = {
+        "The weakest link that counts": (pc.greater_equal(weights, threshold), "ascending"),
+        "The strongest that does not": (pc.less(weights, threshold), "descending"),
+    }
+    shown = []
+    for caption, (side, order) in sides.items():
+        for pair in (
+            pairs.filter(side).sort_by([("match_weight", order), ("id_l", "ascending")]).slice(0, 1).to_pylist()
+        ):
+            steps = waterfall(pair, PEOPLE.compared)
+            shown.append(
+                {
+                    "caption": caption,
+                    "left": f"{pair['platform_l']}:{pair['id_l']}",
+                    "right": f"{pair['platform_r']}:{pair['id_r']}",
+                    "start": pair["match_weight"] - sum(weight for _, weight in steps),
+                    "steps": steps,
+                    "weight": pair["match_weight"],
+                    "probability": pair["score"],
+                }
+            )
+    return shown
+
+
+def _people(night: Night) -> list[dict[str, Any]]:
+    """A few people to look at: on several platforms, lately active, with a history one can read."""
+    with connect(night.settings) as warehouse:
+        warehouse.register("lists", night.read_table(night.key("lists.parquet")))
+
+        def rows(sql: str, **parameters: object) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = warehouse.execute(sql, parameters).to_arrow_table().to_pylist()
+            return found
+
+        chosen = rows(CHOSEN, as_of=night.as_of, count=EXAMPLES)
+        return [
+            {
+                "person_id": person["person_id"],
+                "events_in_all": person["events"],
+                "accounts": rows(
+                    "select platform, account_id from marts.person_accounts where person_id = $id order by all",
+                    id=person["person_id"],
+                ),
+                "events": rows(EVENTS, id=person["person_id"]),
+                "taste": rows(TASTE, id=person["person_id"], as_of=night.as_of),
+                "lists": _lists(rows(LISTS, id=person["person_id"])),
+            }
+            for person in chosen
+        ]
+
+
+def _lists(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    platforms = dict.fromkeys(item["platform"] for item in items)
+    return [{"platform": name, "items": [item for item in items if item["platform"] == name]} for name in platforms]
+
+
+CHOSEN = """
+select person_id, events
+from marts.person_profiles
+semi join lists using (person_id)
+where as_of = $as_of and events between 15 and 200
+order by platforms desc, days_since_last, person_id
+limit $count
+"""
+EVENTS = """
+select
+    coalesce(products.title, interactions.item_id) as title,
+    interactions.platform,
+    cast(interactions.occurred_at as date) as "when",
+    concat(interactions.event_type, coalesce(concat(' ', cast(round(100 * interactions.value) as integer), '%'), '')) as what
+from marts.interactions as interactions
+left join marts.products as products using (product_id)
+where interactions.person_id = $id and interactions.superseded_at is null
+order by interactions.occurred_at desc, interactions.event_id
+limit 12
+"""
+TASTE = """
+select category, share from marts.person_categories where person_id = $id and as_of = $as_of order by position
+"""
+LISTS = """
+select
+    lists.platform, lists.rank, lists.score, lists.strategy, lists.category, lists.reason,
+    coalesce(products.title, lists.item_id) as title
+from lists
+semi join marts.person_accounts as accounts
+    on lists.platform = accounts.platform and lists.account_id = accounts.account_id and accounts.person_id = $id
+left join marts.products as products using (product_id)
+order by lists.platform, lists.account_id, lists.rank
+"""

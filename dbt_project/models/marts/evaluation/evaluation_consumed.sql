@@ -1,0 +1,24 @@
+-- What the lists of the evaluation cut may not show: whatever the person did with a product before, anywhere, but for what was
+-- taken on that very platform and is taken again there.
+with relevant as (
+    select * from {{ ref('evaluation_relevant') }}
+),
+
+interactions as (
+    select * from {{ ref('interactions') }}
+),
+
+final as (
+    select
+        relevant.as_of,
+        relevant.person_id,
+        relevant.platform,
+        interactions.product_id
+    from relevant
+    inner join interactions
+        on relevant.person_id = interactions.person_id and {{ known_by('interactions', 'relevant') }}
+    group by all
+    having not bool_or({{ is_repeatable('interactions', 'relevant') }})
+)
+
+select * from final

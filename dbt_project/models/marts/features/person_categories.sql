@@ -1,0 +1,37 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_as_of',
+    post_hook='{{ drop_spent_snapshots() }}'
+) }}
+
+with history as (
+    select * from {{ ref('person_history') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+-- decimals, whose sum does not depend on the order in which threads add; their thirty digits are for who took nothing for years,
+-- and whose affinities are all next to nothing
+weighted as (
+    select
+        as_of,
+        person_id,
+        category,
+        sum(cast((0.1 + weight) * {{ recency('occurred_at', 'as_of', 30) }} as decimal(38, 30))) as affinity
+    from history
+    group by all
+),
+
+final as (
+    select
+        as_of,
+        person_id,
+        category,
+        round(
+            cast(affinity as double) / cast(sum(affinity) over (partition by as_of, person_id) as double), 9
+        ) as share,
+        row_number() over (partition by as_of, person_id order by round(affinity, 9) desc, category) as position
+    from weighted
+    where affinity > 0
+)
+
+select * from final

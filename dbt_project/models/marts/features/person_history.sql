@@ -1,0 +1,27 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_as_of',
+    post_hook='{{ drop_spent_snapshots() }}'
+) }}
+
+-- The newest interactions of each person at each cut, newest first: what neighbours, transitions and tastes are made of.
+with takes as (
+    select * from {{ ref('positive_interactions') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+final as (
+    select
+        as_of,
+        person_id,
+        product_id,
+        platform,
+        category,
+        occurred_at,
+        weight,
+        row_number() over (partition by as_of, person_id order by occurred_at desc, product_id) as position
+    from takes
+    qualify position <= 30
+)
+
+select * from final

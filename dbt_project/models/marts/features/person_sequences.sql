@@ -1,0 +1,58 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_as_of',
+    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
+) }}
+
+-- What the ranker reads in order. Beside each of a person's candidates the same long text would stand a hundred times.
+with pairs as (
+    select * from {{ ref('candidate_pairs') }}
+    where as_of in ({{ snapshots_to_build() }})
+),
+
+persons as (
+    select distinct
+        as_of,
+        person_id
+    from pairs
+),
+
+interactions as (
+    select * from {{ ref('interactions') }}
+),
+
+-- as in positive_interactions, whose view would make those of everybody first
+takes as (
+    select
+        persons.as_of,
+        persons.person_id,
+        interactions.product_id,
+        max(interactions.occurred_at) as occurred_at
+    from persons
+    inner join interactions
+        on persons.person_id = interactions.person_id and {{ known_by('interactions', 'persons') }}
+    where interactions.is_positive
+    group by all
+),
+
+-- fifty are what the model reads (LONGEST in ml/ranking/wide_deep.py)
+newest as (
+    select
+        as_of,
+        person_id,
+        array_to_string(list(product_id order by occurred_at desc, product_id)[1:50], '|') as recent_products
+    from takes
+    group by all
+),
+
+final as (
+    select
+        pairs.as_of,
+        pairs.person_id,
+        pairs.platform,
+        newest.recent_products
+    from pairs
+    inner join newest on pairs.as_of = newest.as_of and pairs.person_id = newest.person_id
+)
+
+select * from final

@@ -1,0 +1,36 @@
+"""When all cuts are built again."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from dags.steps import build
+from dags.steps.night import Night
+from infra.platforms import Platform
+from infra.settings import Settings
+
+
+def declared(**options: object) -> dict[str, Platform]:
+    table = {"name": "t", "key": ["id"], "columns": [{"name": "id"}]}
+    return {
+        "shop": Platform.model_validate({"name": "shop", "connection": "CROSSREC_URL", "tables": [table], **options})
+    }
+
+
+def test_all_cuts_are_built_again_where_a_platform_declares_otherwise_that_things_are_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    """Labels and candidates of earlier cuts were made by the other rule."""
+    night = Night(date(2000, 12, 15), settings=Settings(home=tmp_path))
+    runs: list[tuple[str, ...]] = []
+    monkeypatch.setattr(build, "_build", lambda _, select, *options: runs.append((select, *options)))
+    caplog.set_level("INFO", "dags.steps")
+    for platforms in (declared(), declared(), declared(repeat_consumption=True), declared(repeat_consumption=True)):
+        monkeypatch.setattr(Night, "platforms", platforms)
+        build.build_marts(night)
+    anew, as_ever = ("tag:marts", "--full-refresh"), ("tag:marts",)
+    assert runs == [anew, as_ever, anew, as_ever]
+    assert caplog.messages == [
+        "other platforms than before declare that their items are taken again; all cuts are built again"
+    ]

@@ -1,0 +1,134 @@
+"""The two towers: they tell tastes apart, also for what nobody took, and give the same vectors for the same takes."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from ml.ranking import towers as module
+from ml.retrieval.towers import DIMENSIONS, VECTORS, towers
+
+CATEGORIES = ("crime", "comedy")
+PERSONS = pa.array([f"{category} {n:02}" for category in CATEGORIES for n in range(40)])
+
+
+def catalogue() -> pa.Table:
+    """Ten films of each of two categories, and one more of each that nobody took."""
+    rows = [
+        {"product_id": f"{category} film {n}", "title": f"Number {n}", "categories": category, "price": 3.0 + n}
+        for category in CATEGORIES
+        for n in range(11)
+    ]
+    columns = ("product_id", "title", "description", "creators", "categories")
+    schema = pa.schema(
+        [*((name, pa.string()) for name in columns), ("release_year", pa.int32()), ("price", pa.float64())]
+    )
+    return pa.Table.from_pylist(rows, schema)
+
+
+def tastes() -> pa.Table:
+    """Forty people for each category, who took six of its ten films."""
+    draws = np.random.default_rng(1)
+    rows = [
+        {"person_id": person, "product_id": f"{person.split()[0]} film {film}", "age_days": float(age)}
+        for person in PERSONS.to_pylist()
+        for age, film in enumerate(draws.permutation(10)[:6])
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def fits(vectors: pa.Table) -> tuple[list[str], list[str], np.ndarray]:
+    persons, products = (vectors.filter(pc.equal(vectors["kind"], kind)) for kind in ("person", "product"))
+    of_persons, of_products = (np.stack(table["vector"].to_pylist()) for table in (persons, products))
+    return persons["id"].to_pylist(), products["id"].to_pylist(), of_persons @ of_products.T
+
+
+@pytest.fixture(scope="module")
+def learned() -> pa.Table:
+    return towers(tastes(), catalogue(), PERSONS)
+
+
+def test_people_fit_what_people_like_them_take(learned) -> None:
+    persons, products, found = fits(learned)
+    own = np.array([[person.split()[0] == product.split()[0] for product in products] for person in persons])
+    taken = np.array([not product.endswith("film 10") for product in products])
+    assert found[:, taken][own[:, taken]].min() > found[:, taken][~own[:, taken]].max()
+
+
+def test_what_nobody_took_fits_by_what_it_is(learned) -> None:
+    persons, products, found = fits(learned)
+    crime, comedy = (found[:, products.index(f"{category} film 10")] for category in CATEGORIES)
+    is_crime = np.array([person.startswith("crime") for person in persons])
+    assert (crime[is_crime] > comedy[is_crime]).all()
+    assert (crime[~is_crime] < comedy[~is_crime]).all()
+
+
+def test_vectors_come_by_kind_and_id_whatever_the_order_of_rows(monkeypatch) -> None:
+    monkeypatch.setattr(module, "EXAMPLES", 1_024)
+    takes, products = tastes(), catalogue()
+    shuffled = np.random.default_rng(2).permutation
+    once = towers(takes, products, PERSONS)
+    again = towers(
+        takes.take(shuffled(takes.num_rows)),
+        products.take(shuffled(products.num_rows)),
+        PERSONS.take(shuffled(len(PERSONS))),
+    )
+    assert once.schema == VECTORS
+    assert once.equals(again)
+    assert once["id"].to_pylist() == [*sorted(catalogue()["product_id"].to_pylist()), *sorted(PERSONS.to_pylist())]
+    assert np.isfinite(np.stack(once["vector"].to_pylist())).all()
+    assert once.num_rows == 22 + 80
+
+
+def test_a_vector_does_not_depend_on_who_is_asked_for_beside(learned) -> None:
+    """Who took nothing has none."""
+    found = towers(tastes(), catalogue(), pa.array(["crime 00", "took nothing"]))
+    alone = found.filter(pc.equal(found["kind"], "person"))
+    assert alone.equals(learned.filter(pc.equal(learned["id"], "crime 00")))
+    assert found.filter(pc.equal(found["kind"], "person"))["id"].to_pylist() == ["crime 00"]
+
+
+def test_nothing_is_learned_where_nobody_took_two() -> None:
+    alone = tastes().filter(pc.equal(tastes()["age_days"], 0.0))
+    assert towers(alone, catalogue(), PERSONS).equals(VECTORS.empty_table())
+    assert towers(tastes().slice(0, 0), catalogue(), PERSONS).num_rows == 0
+
+
+def test_a_product_of_which_nothing_is_known_has_a_vector() -> None:
+    unknown = {"product_id": "zzz", "title": "!!!"}
+    products = pa.concat_tables([catalogue(), pa.Table.from_pylist([unknown], catalogue().schema)])
+    found = towers(tastes(), products, PERSONS)
+    assert "zzz" in found["id"].to_pylist()
+    assert np.isfinite(np.stack(found["vector"].to_pylist())).all()
+
+
+def test_words_of_any_script_count_and_what_is_unknown_does_not() -> None:
+    def row(title: str | None, categories: str | None = None, price: float | None = None) -> dict[str, object]:
+        return {"product_id": "a", "title": title, "categories": categories, "price": price}
+
+    rows = [
+        row("Søndags-Engler"),
+        row("søndags  engler!"),
+        row("Sondags Engler"),
+        row(None),
+        row(None, "crime", 3.5),
+        row(None, "crime", 2),
+        row("Søndags") | {"description": "engler"},
+        row(None, price=float("inf")),
+        row(None, price=float("nan")),
+        row(None, price=-1.0),
+    ]
+    tokens = module._tokens(pa.Table.from_pylist(rows, catalogue().schema)).to_list()
+    assert tokens[0] == tokens[1] != tokens[2]
+    assert [len(words) for words in tokens] == [2, 2, 2, 1, 2, 2, 2, 1, 1, 1]
+    assert tokens[3] == tokens[7] == tokens[8] != tokens[9]
+    assert tokens[4] == tokens[5]  # both cost between two and four
+    assert tokens[6] == tokens[0]  # where a word stands does not matter
+
+
+def test_a_vector_has_an_entry_more_for_how_often_a_product_is_taken(learned) -> None:
+    assert learned["vector"].type == pa.list_(pa.float32(), DIMENSIONS + 1)
+    persons = learned.filter(pc.equal(learned["kind"], "person"))
+    assert {vector[-1] for vector in persons["vector"].to_pylist()} == {1.0}
+    products = dict(zip(learned["id"].to_pylist(), learned["vector"].to_pylist(), strict=True))
+    assert products["crime film 0"][-1] > products["crime film 10"][-1]
