@@ -133,7 +133,7 @@ def suite(platform: str) -> gx.ExpectationSuite:
         for limit, severity in ((stop_at, stop), (warn_at, warn))
     ]
     return gx.ExpectationSuite(
-        name="sources",
+        name="loads",
         meta={"named_by": "table"},
         expectations=[
             gxe.ExpectTableRowCountToBeBetween(

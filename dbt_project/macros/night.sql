@@ -1,4 +1,4 @@
-{#- The night's cut: everything known before its 00:00 UTC, nothing later. infra/dbt_night.py sets it on every connection. -#}
+{#- The night's cut: everything known before its 00:00 UTC, nothing later. infra/dbt_plugin.py sets it on every connection. -#}
 {% macro as_of() -%}
     cast(getvariable('as_of') as date)
 {%- endmacro %}

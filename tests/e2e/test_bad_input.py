@@ -150,7 +150,7 @@ def test_a_platform_that_is_down_for_too_long_stops_the_night(home: Path) -> Non
     assert f"! extract [stream] is tried again: {said}" in done.stdout
     assert "✓ extract [stream]" in done.stdout
     assert "✗ check_loads [stream]" in done.stdout
-    assert f"gate 'sources' stopped the night of {as_of} for platform 'stream'" in done.stdout
+    assert f"gate 'loads' stopped the night of {as_of} for platform 'stream'" in done.stdout
     assert "the last good load no older than the platform's max_staleness_days" in done.stdout
     assert "watch_log (1)" in done.stdout
 

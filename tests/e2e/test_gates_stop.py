@@ -54,7 +54,7 @@ def test_sources_without_keys_stop(night_of: NightOf) -> None:
     half = pa.array([None if row % 2 else key for row, key in enumerate(table["line_id"].to_pylist())], pa.string())
     pq.write_table(table.set_column(table.schema.get_field_index("line_id"), "line_id", half), file)
 
-    message = stopped(night, "sources-shop", lambda: check_loads(night, "shop"))
+    message = stopped(night, "loads-shop", lambda: check_loads(night, "shop"))
     assert "platform 'shop'" in message
     assert "order_lines (50.0%)" in message
 
@@ -66,7 +66,7 @@ def test_a_source_whose_column_changed_its_type_stops(night_of: NightOf) -> None
     next(column for column in manifest["columns"] if column["name"] == "completion")["type"] = "VARCHAR"
     night.lake.put(key, json.dumps(manifest).encode())
 
-    message = stopped(night, "sources-stream", lambda: check_loads(night, "stream"))
+    message = stopped(night, "loads-stream", lambda: check_loads(night, "stream"))
     assert "watch_log (completion: DOUBLE -> VARCHAR)" in message
 
 

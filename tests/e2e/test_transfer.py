@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from dags.steps import check_transfer
+from dags.steps.learn import judge_sources as check_transfer
 from dags.steps.night import Night
 from infra.warehouse import query
 from ml.evaluation.transfer import SCHEMA

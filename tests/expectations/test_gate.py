@@ -116,7 +116,7 @@ def test_promotion_is_shown_as_a_gate_and_never_stops(promote, verdict):
 
 
 def test_importing_every_suite_leaves_great_expectations_and_pandas_alone():
-    modules = ["gate", "sources", "reconciliation", "training_data", "recommendations"]
+    modules = ["gate", "loads", "reconciliation", "training_data", "recommendations"]
     code = f"""
 import importlib, sys
 for module in {modules}: importlib.import_module("expectations." + module)

@@ -3,7 +3,7 @@ from datetime import date
 
 import pytest
 
-from expectations import sources
+from expectations import loads
 from expectations.gate import run_gate
 from expectations.loads import LoadProfile
 
@@ -12,9 +12,7 @@ OTHER = LoadProfile("viewers", rows=12, previous_rows_median=None, rows_read_tot
 
 
 def check(*profiles: LoadProfile):
-    return run_gate(
-        "sources", sources.suite("stream"), sources.frame(profiles), as_of=date(2000, 12, 15), platform="stream"
-    )
+    return run_gate("loads", loads.suite("stream"), loads.frame(profiles), as_of=date(2000, 12, 15), platform="stream")
 
 
 def test_good_loads_pass():

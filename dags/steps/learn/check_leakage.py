@@ -75,7 +75,9 @@ def _newest_labelled_cut(night: Night) -> date | None:
 def fingerprint_of(cut: date) -> str:
     """Identifies the cut, and the SQL and Python that its features are made with."""
     files = [path for folder in ("macros", "models", "seeds") for path in (DBT_PROJECT / folder).rglob("*.*")]
-    digest = hashlib.sha256(cut.isoformat().encode() + code_of("ranking").encode())  # models in Python call it
+    digest = hashlib.sha256(
+        cut.isoformat().encode() + code_of("ranking", "retrieval").encode()
+    )  # models in Python call it
     for path in sorted(files):
         digest.update(path.read_bytes())
     return digest.hexdigest()

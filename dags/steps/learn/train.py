@@ -235,9 +235,9 @@ def _sample(table: pa.Table) -> pa.Table:
     return sample.cast(pa.schema(spelled_out))
 
 
-def code_of(package: str) -> str:
-    """SHA-256 over one of ml's packages: "ranking" decides a model, "evaluation" what it is found worth."""
-    files = sorted((PROJECT_ROOT / "ml" / package).glob("*.py"))
+def code_of(*packages: str) -> str:
+    """SHA-256 over some of ml's packages: "ranking" decides a model, "evaluation" what it is found worth."""
+    files = [file for package in packages for file in sorted((PROJECT_ROOT / "ml" / package).glob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Step 2: gate `sources`, one for each platform."""
+"""Step 2: gate `loads`, one for each platform."""
 
 import logging
 from statistics import median
@@ -25,9 +25,9 @@ def check_loads(night: Night, platform: str) -> None:
     """
     declared = night.platforms[platform]
     profiles = [_profile(night, declared, table) for table in declared.tables]
-    result = run_gate("sources", suite(platform), frame(profiles), as_of=night.as_of, platform=platform)
+    result = run_gate("loads", suite(platform), frame(profiles), as_of=night.as_of, platform=platform)
     night.record(f"gate-loads-{platform}", result.model_dump(mode="json"))
-    log.info(f"gate sources, {platform}: {result.verdict}")
+    log.info(f"gate loads, {platform}: {result.verdict}")
     result.raise_if_stopped()
 
 

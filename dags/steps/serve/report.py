@@ -126,7 +126,7 @@ def _stale_days(night: Night, platform: str) -> int:
 
 def _gates(night: Night) -> list[Any]:
     names = [
-        *(f"sources-{platform}" for platform in night.platforms),
+        *(f"loads-{platform}" for platform in night.platforms),
         *("reconciliation", "identity-person", "identity-product", "transfer", "training_data", "leakage", "promotion"),
         *(f"recommendations-{platform}" for platform in night.platforms),
     ]

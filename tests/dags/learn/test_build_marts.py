@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dags.steps import build
+from dags.steps.learn import build_marts as build
 from dags.steps.night import Night
 from infra.platforms import Platform
 from infra.settings import Settings

@@ -7,13 +7,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from tests.dags.test_evaluate import HELD_OUT
 
 from dags.steps.learn.evaluate import by_objective
 from dags.steps.learn.train import examples_of, objectives_of
 from dags.steps.night import Night
 from infra.settings import Settings
 from ml.evaluation.comparison import Contender
+from tests.dags.learn.test_evaluate import HELD_OUT
 
 AS_OF = date(2000, 12, 15)
 MARTS = """

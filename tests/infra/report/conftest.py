@@ -93,7 +93,7 @@ def _gate(gate, platform=None, verdict="pass", *failed):
 def _gates():
     unreadable = _check("at most 0.50% of a table's rows unreadable", False, "warn", "posts (0.71%)")
     constant = _check("more than one value of feature price", False, "warn", "1")
-    yield from (_gate("sources", "stream"), _gate("sources", "shop"), _gate("sources", "forum", "warn", unreadable))
+    yield from (_gate("loads", "stream"), _gate("loads", "shop"), _gate("loads", "forum", "warn", unreadable))
     yield from (_gate("reconciliation"), _gate("training_data", None, "warn", constant))
     yield from (_gate("recommendations", platform) for platform in ("stream", "shop", "forum"))
     yield _gate("promotion")

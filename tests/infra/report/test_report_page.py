@@ -151,7 +151,7 @@ def test_a_night_that_stopped_early_says_so(facts):
         as_of=facts["as_of"],
         run_id="run",
         funnel=[{"platform": "shop"}],
-        gates=[{"gate": "sources", "platform": "shop", "verdict": "stop"}],
+        gates=[{"gate": "loads", "platform": "shop", "verdict": "stop"}],
     )
     text = " ".join(Reader(render(bare)).text)
     assert "What was published before it is still what people see." in " ".join(text.split())

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 from threadpoolctl import threadpool_limits
 
-from ml.evaluation import factorisation, metrics
+from ml import arrays
+from ml.evaluation import factorisation
 from ml.evaluation.factorisation import LISTS, METHODS, Factors
 
 # a hundred took four of a to e, a hundred four of v to z, each of them leaving out the next one
@@ -84,7 +85,7 @@ def test_lists_of_many_people_are_those_of_all_at_once_however_large_the_catalog
     rounded = factorisation._rounded
     monkeypatch.setattr(factorisation, "_rounded", lambda scores: at_once.append(scores.shape) or rounded(scores))
     for cells, shapes in ((40, {(4, 10), (20, 2)}), (1, {(1, 10), (1, 2)})):
-        monkeypatch.setattr(metrics, "CELLS_AT_ONCE", cells)
+        monkeypatch.setattr(arrays, "CELLS_AT_ONCE", cells)
         at_once.clear()
         assert factors.lists(both, ITEMS, consumed).equals(together)
         assert {*at_once} == shapes

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.evaluation import metrics
-from ml.ranking import retrieval
+from ml import arrays
+from ml.retrieval import scores as retrieval
 from ml.retrieval.scores import EASE_KEPT, GENERATORS, GRAPH_KEPT, ease, graph, proposals, scores
 from ml.retrieval.towers import DIMENSIONS, VECTORS
 
@@ -162,7 +162,7 @@ def test_scores_add_up_what_all_takes_say_for_a_product() -> None:
 
 def test_scores_of_many_people_are_those_of_each_alone(monkeypatch) -> None:
     """People are taken a few hundred at once."""
-    monkeypatch.setattr(metrics, "CELLS_AT_ONCE", 1_000)
+    monkeypatch.setattr(arrays, "CELLS_AT_ONCE", 1_000)
     rng = np.random.default_rng(5)
     known = [
         (f"p{n:04}", product, float(age))
@@ -234,7 +234,7 @@ def test_proposals_do_not_depend_on_who_is_asked_for_beside(monkeypatch) -> None
     people = on_platforms("person_id", *(("shop", f"p{a:02}") for a in range(30)))
     offers = on_platforms("product_id", *(("shop", f"i{b:02}") for b in range(12)))
     together = proposals(people, offers, known, leads, NO_VECTORS)
-    monkeypatch.setattr(metrics, "CELLS_AT_ONCE", 1)
+    monkeypatch.setattr(arrays, "CELLS_AT_ONCE", 1)
     order = [(name, "ascending") for name in together.column_names]
     assert proposals(people, offers, known, leads, NO_VECTORS).sort_by(order).equals(together.sort_by(order))
     assert {*together["person_id"].to_pylist()} > {"p00", "p29"}

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.ranking import towers as module
+from ml.retrieval import towers as module
 from ml.retrieval.towers import DIMENSIONS, VECTORS, towers
 
 CATEGORIES = ("crime", "comedy")

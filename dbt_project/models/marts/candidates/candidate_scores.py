@@ -1,4 +1,4 @@
-"""What each person's takes say for every one of their candidates, whoever proposed it (ml/ranking/retrieval.py)."""
+"""What each person's takes say for every one of their candidates, whoever proposed it (ml/retrieval/scores.py)."""
 
 from infra.dbt_plugin import by_as_of, evidence_at
 from ml.retrieval.scores import scores

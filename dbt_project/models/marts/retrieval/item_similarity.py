@@ -1,4 +1,4 @@
-"""Where each product leads to at a cut, by generator, made of what all persons had taken (ml/ranking/retrieval.py)."""
+"""Where each product leads to at a cut, by generator, made of what all persons had taken (ml/retrieval/scores.py)."""
 
 from concurrent.futures import ThreadPoolExecutor
 

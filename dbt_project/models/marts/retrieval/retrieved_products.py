@@ -1,4 +1,4 @@
-"""Which products each person's takes lead to most, on every platform that they get candidates for (ml/ranking/retrieval.py)."""
+"""Which products each person's takes lead to most, on every platform that they get candidates for (ml/retrieval/scores.py)."""
 
 from infra.dbt_plugin import by_as_of, evidence_at
 from ml.retrieval.scores import proposals

@@ -1,4 +1,4 @@
-"""Vectors of persons and products at a cut, by two towers that learn from what all persons had taken (ml/ranking/towers.py)."""
+"""Vectors of persons and products at a cut, by two towers that learn from what all persons had taken (ml/retrieval/towers.py)."""
 
 from infra.dbt_plugin import by_as_of
 from ml.retrieval.towers import towers
