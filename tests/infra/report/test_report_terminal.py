@@ -27,7 +27,7 @@ def test_everything_a_person_wants_fits_two_screens(summary):
     ):
         assert wanted in text
     assert "forum did not deliver: data of one night ago" in text
-    assert "sources forum: expected at most 0.50% of a table's rows unreadable; found posts (0.71%)" in text
+    assert "loads forum: expected at most 0.50% of a table's rows unreadable; found posts (0.71%)" in text
 
 
 def test_paths_are_never_wrapped(summary):
