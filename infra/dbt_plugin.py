@@ -35,7 +35,9 @@ def evidence_at(
     ``as_of`` is a date as SQL writes it. Rows are sorted, because the last digits of a sum depend on their order.
     """
     persons = wanted.project("person_id").distinct()
-    known = interactions.filter(f"as_of = {as_of}").project("person_id, product_id, age_days").join(persons, "person_id")
+    known = (
+        interactions.filter(f"as_of = {as_of}").project("person_id, product_id, age_days").join(persons, "person_id")
+    )
     return (
         known.order("person_id, product_id").to_arrow_table(),
         similar.filter(f"as_of = {as_of}").order("generator, product_id, position").to_arrow_table(),

@@ -13,7 +13,9 @@ from ml.retrieval.largest import largest_of_rows
 
 EASE_HALF_LIFE_DAYS, EASE_KEPT, L2 = 14.0, 100, 30.0
 GRAPH_HALF_LIFE_DAYS, GRAPH_KEPT, PERSON_POWER = 7.0, 200, 0.75
-MOST_PRODUCTS = 5_000  # the matrices have this many rows and columns; of a larger catalogue the heaviest products are used
+MOST_PRODUCTS = (
+    5_000  # the matrices have this many rows and columns; of a larger catalogue the heaviest products are used
+)
 
 
 def ease(
@@ -71,7 +73,9 @@ def _histories(
 ) -> tuple[sp.csr_array, npt.NDArray[np.object_]]:
     """Faded weights (persons, products), and the products' ids in order; of many products those with the largest sums."""
     weight = 0.5 ** (interactions["age_days"].to_numpy() / half_life_days)
-    persons, products = (interactions[name].combine_chunks().dictionary_encode() for name in ("person_id", "product_id"))
+    persons, products = (
+        interactions[name].combine_chunks().dictionary_encode() for name in ("person_id", "product_id")
+    )
     names = np.asarray(products.dictionary.to_pylist(), dtype=object)
     shape = len(persons.dictionary), len(names)
     histories = sp.csr_array((weight, (persons.indices.to_numpy(), products.indices.to_numpy())), shape=shape)
