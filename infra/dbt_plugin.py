@@ -24,18 +24,24 @@ class Plugin(BasePlugin):
 
 
 def evidence_at(
-    cut: str, wanted: DuckDBPyRelation, takes: DuckDBPyRelation, leads: DuckDBPyRelation, vectors: DuckDBPyRelation
+    as_of: str,
+    wanted: DuckDBPyRelation,
+    interactions: DuckDBPyRelation,
+    similar: DuckDBPyRelation,
+    vectors: DuckDBPyRelation,
 ) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """What retrieval judges by at a cut: the takes of the persons in ``wanted``, where products lead, and the towers' vectors.
+    """What retrieval computes scores from: positive interactions of the persons in ``wanted``, similar items, and vectors.
 
-    All in order, for the last digits of a sum depend on it.
+    ``as_of`` is a date as SQL writes it. Rows are sorted, because the last digits of a sum depend on their order.
     """
     persons = wanted.project("person_id").distinct()
-    known = takes.filter(f"as_of = {cut}").project("person_id, product_id, age_days").join(persons, "person_id")
+    known = (
+        interactions.filter(f"as_of = {as_of}").project("person_id, product_id, age_days").join(persons, "person_id")
+    )
     return (
         known.order("person_id, product_id").to_arrow_table(),
-        leads.filter(f"as_of = {cut}").order("generator, product_id, position").to_arrow_table(),
-        vectors.filter(f"as_of = {cut}").order("kind, id").to_arrow_table(),
+        similar.filter(f"as_of = {as_of}").order("generator, product_id, position").to_arrow_table(),
+        vectors.filter(f"as_of = {as_of}").order("kind, id").to_arrow_table(),
     )
 
 

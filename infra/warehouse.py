@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from infra.duckdb_connection import extension_directory, s3_options
+from infra.generators import GENERATORS_VARIABLE, GeneratorError, generator_names
 from infra.lake import S3Lake, open_lake
 from infra.settings import PROJECT_ROOT, Settings
 
@@ -111,10 +112,15 @@ def run_dbt(
     prints; its log file has everything.
 
     Raises:
-        WarehouseError: names every model or test that failed, with the database's message.
+        WarehouseError: names every model or test that failed, with the database's message; or seed `generators` and the
+            models do not name the same generators.
     """
     from dbt.cli.main import dbtRunner
 
+    try:
+        generators = generator_names(DBT_PROJECT)
+    except GeneratorError as error:
+        raise WarehouseError(str(error)) from error
     folder = settings.home / "dbt"
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     os.environ |= {
@@ -123,6 +129,7 @@ def run_dbt(
         "CROSSREC_DBT_EXTENSION_DIRECTORY": str(extension_directory(settings)),
         "CROSSREC_DBT_MEMORY_LIMIT": settings.duckdb_memory_limit,
         "CROSSREC_DBT_THREADS": str(settings.threads),
+        GENERATORS_VARIABLE: ",".join(generators),
     }
     constant = {name: value for name, value in variables.items() if name != "as_of"}
     lake = open_lake(settings)
