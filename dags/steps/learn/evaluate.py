@@ -173,9 +173,7 @@ def held_out_of(night: Night) -> HeldOut:
             f" where {cut} order by all",
             f"select person_id, product_id, age_days from marts.positive_interactions where {cut} order by person_id, product_id",
             "select person_id, platform, product_id from marts.evaluation_consumed order by all",
-            "select objective, person_id, platform, product_id from marts.objective_labels"
-            " semi join marts.evaluation_relevant using (person_id, platform)"
-            f" anti join marts.evaluation_consumed using (person_id, platform, product_id) where {cut} order by all",
+            "from marts.evaluation_objectives order by all",
         )
     )
     choices = logged_choices(Night(as_of, settings=night.settings))
