@@ -19,8 +19,8 @@ from dags.steps.night import Night
 from infra.mlflow.registry import LoggedData, ModelVersion, Registry
 from infra.settings import PROJECT_ROOT
 from infra.warehouse import DBT_PROJECT, query, query_with_sequences
-from ml.ranking.features import FeatureSpec
-from ml.ranking.objectives import POSITIVE, Objective
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.objectives import POSITIVE, Objective
 from ml.ranking.training import TrainedModel, TrainingParams
 from ml.ranking.training import train as train_model
 
