@@ -5,8 +5,6 @@ import re
 from collections import Counter
 from pathlib import Path
 
-GENERATORS_VARIABLE = "CROSSREC_DBT_GENERATORS"  # macro all_generators reads it
-
 
 class GeneratorError(ValueError):
     """Seed and models do not name the same generators; the message says which, and what to do."""

@@ -16,8 +16,8 @@
         and as_of not in (select as_of from {{ snapshots }}{{ " where role = 'evaluation'" if kept == 'evaluation' }})
         {%- if kept == 'with_grid' %}
         and not (
-            as_of > {{ as_of() }} - {{ var('horizon_days') }}
-            and datediff('day', date '1970-01-01', as_of) % {{ var('snapshot_every_days') }} = 0
+            as_of > {{ as_of() }} - {{ horizon_days() }}
+            and datediff('day', date '1970-01-01', as_of) % {{ snapshot_every_days() }} = 0
         )
         {%- endif %}
     {%- endif %}

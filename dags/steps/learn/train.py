@@ -19,8 +19,8 @@ from dags.steps.night import Night
 from infra.mlflow.registry import LoggedData, ModelVersion, Registry
 from infra.settings import PROJECT_ROOT
 from infra.warehouse import DBT_PROJECT, query, query_with_sequences
-from ml.ranking.features import FeatureSpec
-from ml.ranking.objectives import POSITIVE, Objective
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.objectives import POSITIVE, Objective
 from ml.ranking.training import TrainedModel, TrainingParams
 from ml.ranking.training import train as train_model
 
@@ -131,31 +131,20 @@ def examples_of(night: Night) -> pa.Table:
     """The training examples of the snapshots this night uses, in a fixed order, with labels for every objective that weighs."""
     others = [Objective(name, weight) for name, weight in weighted_objectives(night).items() if name != POSITIVE]
     labels = [
-        f'cast(own[$objective_{number}] is not null as integer) as "{objective.label}", '
-        f'coalesce(own[$objective_{number}], 1) as "{objective.label_weight}"'
+        f'cast(weight_by_objective[$objective_{number}] is not null as integer) as "{objective.label}", '
+        f'coalesce(weight_by_objective[$objective_{number}], 1) as "{objective.label_weight}"'
         for number, objective in enumerate(others)
     ]
+    columns = ", ".join(["sequences.* exclude (as_of, person_id, platform)", "training_examples.*", *labels])
+    joined = "marts.training_examples left join sequences using (as_of, person_id, platform)"
+    if others:
+        joined += " left join marts.objective_weights using (as_of, person_id, platform, product_id)"
+    labelled = "as_of in (select as_of from marts.snapshots where role != 'scoring')"
     return query_with_sequences(
         night.settings,
-        f"""
-        select {", ".join(["sequences.* exclude (as_of, person_id, platform)", "training_examples.*", *labels])}
-        from marts.training_examples
-        left join sequences using (as_of, person_id, platform)
-        {OWN_LABELS if others else ""}
-        where as_of in (select as_of from marts.snapshots where role != 'scoring')
-        order by as_of, person_id, platform, item_id
-        """,
+        f"select {columns} from {joined} where {labelled} order by as_of, person_id, platform, item_id",
         {f"objective_{number}": objective.name for number, objective in enumerate(others)},
     )
-
-
-OWN_LABELS = """
-left join (
-    select as_of, person_id, platform, product_id, map(list(objective), list(weight)) as own
-    from marts.objective_labels
-    group by all
-) using (as_of, person_id, platform, product_id)
-"""
 
 
 def weighted_objectives(night: Night) -> dict[str, float]:
