@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from infra.report.night import metric_name
+from infra.report.names import metric_name
 from tests.bench.measured import Measured, render, run, save
 
 FIRST, SECOND = "2000-12-15", "2000-12-16"
