@@ -54,7 +54,9 @@ class GateResult(BaseModel):
     @classmethod
     def _without_verdict(cls, fields: Any) -> Any:
         """The verdict is written for people who read the JSON. It follows from the checks, so it is not read back."""
-        return {name: value for name, value in fields.items() if name != "verdict"} if isinstance(fields, dict) else fields
+        return (
+            {name: value for name, value in fields.items() if name != "verdict"} if isinstance(fields, dict) else fields
+        )
 
     @property
     def key(self) -> str:
@@ -173,7 +175,8 @@ def _as_pandas(frame: pd.DataFrame | pa.Table) -> pd.DataFrame:
         return frame
     import pandas as pd
 
-    return frame.to_pandas(types_mapper=pd.ArrowDtype)
+    converted: pd.DataFrame = frame.to_pandas(types_mapper=pd.ArrowDtype)
+    return converted
 
 
 def _identity(configuration: Any) -> str:
@@ -207,7 +210,8 @@ def _error(exception_info: dict[str, Any] | None) -> str | None:
 
 
 def _observed(result: ExpectationValidationResult, named_by: str | None) -> str:
-    """What was found, as text; a rule whose words speak in percent is answered in percent."""
+    """What was found, as text. It is in percent where the description of the rule is."""
+    assert result.expectation_config is not None
     found, words = result.result, _percent if "%" in (result.expectation_config.description or "") else _number
     if "observed_value" in found:
         return _value(found["observed_value"], words) or "no number"

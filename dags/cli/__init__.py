@@ -149,10 +149,10 @@ def _run_night(settings: Settings, as_of: date, demo_size: Literal["full", "smal
         where = f"task '{red}'" if red else "Airflow"
         _fail(f"the night of {as_of} is red at {where}; what was published before stays up. Log: {log_file}")
 
-    from infra.report import NightSummary, print_summary
+    from infra.report.night import NightSummary
+    from infra.report.terminal import print_summary
 
-    summary = NightSummary.model_validate(night.recorded("summary"))
-    print_summary(summary, console)
+    print_summary(night.read(NightSummary), console)
     console.print(f"done in {time.monotonic() - started:.0f} s")
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from expectations.gate import GateResult
 from infra.report.facts import DiversityPrice, Facts, JudgedSource, LinkedFrom, Metric, ObjectiveMetric, OffPolicy
 
 
@@ -116,6 +117,7 @@ class LeakageCheck(Fingerprinted):
 
     snapshot: date
     checked_in: date
+    result: GateResult
 
 
 class JudgedSources(Fingerprinted):
@@ -141,22 +143,29 @@ class JudgedVersion(Facts):
     as_of: date
 
 
-class Evaluation(Fingerprinted):
-    """The comparison of all contenders on the held-out snapshot; empty where there is nothing to compare.
+class Comparison(Facts):
+    """What each contender's lists of the held-out snapshot are worth."""
 
-    `challenger` is None where there is no model yet. `champion` is None where no version serves yet.
+    compared_in: date  # the night that compared
+    popularity_window: str
+    metrics: tuple[Metric, ...]
+    objectives: tuple[ObjectiveMetric, ...] = ()
+    diversity: tuple[DiversityPrice, ...] = ()
+    off_policy: OffPolicy | None = None
+
+
+class Evaluation(Fingerprinted):
+    """What was compared tonight.
+
+    `challenger` is None where there is no model yet, and `champion` where no version serves yet. `comparison` is None
+    where there is no model, and where nobody with candidates had a positive interaction.
     """
 
     challenger: JudgedVersion | None = None
     champion: JudgedVersion | None = None
     held_out: date | None = None
     platforms_judged: tuple[str, ...] = ()
-    compared_in: date | None = None
-    popularity_window: str | None = None
-    comparison: tuple[Metric, ...] = ()
-    objectives: tuple[ObjectiveMetric, ...] = ()
-    diversity: tuple[DiversityPrice, ...] = ()
-    off_policy: OffPolicy | None = None
+    comparison: Comparison | None = None
 
 
 class Promotion(Record):

@@ -34,7 +34,7 @@ METRIC_HELP = {
     "log_loss": "How far the predicted probabilities are from what happened. Lower is better.",
     "calibration_error": "How far the predicted probabilities are from the share that was chosen, in ten equal groups.",
     "coverage": "Share of the catalogue that stands in somebody's list. High or low is neither good nor bad by itself.",
-    "novelty": "How rare the first ten are, in bits: an item with half as many interactions has one bit more. Neither good nor bad by itself.",
+    "novelty": "How rare the first ten are, in bits. Half as many interactions are one bit more. Neither good nor bad by itself.",
     "intra_list_diversity": "Share of the pairs among the first ten whose categories differ. Neither good nor bad by itself.",
     "popularity_lift": "How much more popular the first ten are than what people chose: 0 is as popular, 1 twice as popular.",
 }

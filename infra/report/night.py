@@ -35,6 +35,7 @@ from infra.report.names import (
     metric_name,
 )
 
+
 class NightSummary(Facts):
     """Everything about one night that a person wants to read."""
 

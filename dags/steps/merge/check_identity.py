@@ -7,12 +7,13 @@ import logging
 import pyarrow as pa
 
 from dags.steps.merge.kinds import KINDS, Kind
+from dags.steps.merge.with_events import with_events
 from dags.steps.night import Night
 from dags.steps.records import Linked, MovedShare
 from expectations.gate import GateResult, GateStopped, run_gate
 from expectations.identity import frame, suite
 from infra.identity_store import PassedIdentity
-from infra.warehouse import connect
+from ml.identity.reach import moved_share
 
 log = logging.getLogger(__name__)
 
@@ -77,43 +78,8 @@ def digest(changes: pa.Table) -> str:
 
 
 def _moved_share(night: Night, kind: Kind, known: int) -> float:
-    """The share of the ``known`` records that get another history of events, which their lists are made of.
-
-    It is an upper bound of the lists that move, because another history may give the same ten items.
-    """
     store = kind.store(night.lake)
     moved = store.read(night.as_of, f"{kind.name}_moves")
     if not moved.num_rows:
         return 0.0
-    with connect(night.settings) as warehouse:
-        warehouse.register("moved", moved)
-        warehouse.register("tonight", store.ids(night.as_of))
-        [(share,)] = warehouse.execute(MOVED_SHARE.format(record=kind.record), {"known": known}).fetchall()
-        return float(share)
-
-
-# a record with events moves the others of its cluster, before or after; one without gets a history or loses one itself
-MOVED_SHARE = """
-with touched as (
-    select cluster_id from moved union select other_id from moved
-),
-records as (
-    select platform, id, cluster_id from tonight where cluster_id in (from touched)
-    union
-    select tonight.platform, tonight.id, moved.other_id
-    from tonight inner join moved on tonight.platform = moved.platform and tonight.id = moved.id
-),
-eventful as (
-    select distinct records.cluster_id
-    from moved
-    inner join intermediate.int_events as events
-        on moved.platform = events.platform and moved.id = events.{record}_id
-    inner join records on moved.platform = records.platform and moved.id = records.id
-)
-select least(1.0, count(*) / greatest($known, 1))
-from (
-    select platform, id from records where cluster_id in (from eventful)
-    union
-    select platform, id from moved
-)
-"""
+    return moved_share(moved, store.ids(night.as_of), with_events(night, kind, moved), known)

@@ -48,7 +48,7 @@ def check_recommendations(night: Night) -> None:
         )
         rules = suite(list_size=settings.list_size, max_per_category=settings.max_per_category)
         results.append(run_gate("recommendations", rules, rows, as_of=night.as_of, platform=platform))
-        night.record(f"gate-recommendations-{platform}", results[-1].model_dump(mode="json"))
+        night.write(results[-1], results[-1].key)
         log.info(f"gate recommendations, {platform}: {results[-1].verdict}")
     if stopped := [result for result in results if result.verdict == "stop"]:
         raise GateStopped(*stopped)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dags.steps.night import Night
+from dags.steps.records import ServingModel, WrittenBack
 from infra.lake import Lake
 from infra.platforms import PlatformError
 from infra.platforms import write_back as write_to_platform
@@ -43,7 +44,7 @@ class Publication:
     as_of: str
     rows: int
     sha256: str
-    model_version: str | None  # None: all lists are popular ones
+    model_version: str | None  # None: there is no model yet
     run_id: str
     previous: str | None = None
 
@@ -64,12 +65,13 @@ def publish(night: Night) -> None:
     digest = hashlib.sha256(lists).hexdigest()
     table = pq.read_table(io.BytesIO(lists))
     current, etag = current_publication(night.lake)
+    serving = night.read(ServingModel)
     publication = Publication(
         publication_id=publication_id(night.as_of, lists),
         as_of=night.as_of.isoformat(),
         rows=table.num_rows,
         sha256=digest,
-        model_version=pc.max(table["model_version"]).as_py(),
+        model_version=str(serving.version) if serving.version is not None else None,
         run_id=night.run_id,
         previous=current.publication_id if current else None,
     )
@@ -95,9 +97,7 @@ def write_back(night: Night, platform: str) -> None:
             "nothing is published yet. Received: no publications/current.json. Remedy: run `crossrec nightly`."
         )
     changed, lists = _write_platform(night, platform, current)
-    night.record(
-        f"write_back-{platform}", {"publication_id": current.publication_id, "lists": lists, "rows_changed": changed}
-    )
+    night.write(WrittenBack(publication_id=current.publication_id, lists=lists, rows_changed=changed), platform)
     log.info(f"{platform}: {changed:,} rows changed" if changed else f"{platform}: has these lists already")
 
 

@@ -3,6 +3,7 @@
 import pyarrow as pa
 
 from dags.steps.night import Night
+from infra.excluded_sources import read_excluded
 from infra.warehouse import connect
 from ml.retrieval.scores import HALF_LIFE_DAYS
 
@@ -32,14 +33,14 @@ def with_reasons(night: Night, lists: pa.Table) -> pa.Table:
 def _may_name(night: Night) -> pa.Table:
     """Pairs of platforms: in a list on the first, a reason may name what people did on the second.
 
-    A source that gate `transfer` dropped for a platform has no part in its lists, and so is no reason for them.
+    An excluded source has no part in the lists of that platform, and so is no reason for them.
     """
-    dropped = (night.recorded("transfer") or {}).get("dropped", {})
+    excluded = read_excluded(night.lake)
     pairs = [
         {"platform": name, "took_on": other}
         for name in night.platforms
         for other, declared in night.platforms.items()
-        if declared.is_named_on(name) and other not in dropped.get(name, [])
+        if declared.is_named_on(name) and other not in excluded.get(name, ())
     ]
     return pa.Table.from_pylist(pairs, pa.schema([("platform", pa.string()), ("took_on", pa.string())]))
 

@@ -1,16 +1,17 @@
 """Step 9: scores, re-ranked lists by shard, and the night's lists of all accounts."""
 
 import logging
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dags.steps.learn.history import too_short_history
 from dags.steps.night import Night
+from dags.steps.records import ListCount, ListCounts, ServingModel
 from dags.steps.serve.reasons import with_reasons
-from infra.mlflow.registry import Registry
+from infra.mlflow.registry import Registry, RegistryError
 from infra.warehouse import connect, query, query_with_sequences
 from ml.ranking.features import FeatureSpec
 from ml.ranking.rerank import Exploration, assign_slots, rerank
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def score(night: Night, shard: int) -> None:
-    """Score one shard of persons with the champion and re-rank it. Before the first model there is nothing to score.
+    """Score one shard of persons with the night's serving model and re-rank it. Before the first model nothing is scored.
 
     What might have had the place that explores is kept too, with its features: from them a later night can tell what
     another model would have shown there (`ml.evaluation.off_policy`).
@@ -32,23 +33,16 @@ def score(night: Night, shard: int) -> None:
     """
     settings = night.settings
     check_rules(query(settings, "from marts.active_rules"), settings.list_size)
-    registry = Registry(settings)
-    champion = registry.champion()
+    serving = night.read(ServingModel)
     of_shard = {"as_of": night.as_of, "shards": settings.scoring_shards, "shard": shard}
     candidates = query_with_sequences(settings, CANDIDATES, of_shard)
-    if champion is not None:
-        model, features = registry.load(champion)
-        spec = FeatureSpec.from_json(features)
-        version, scores = str(champion.version), score_candidates(model, spec, candidates)
-        warn_unseen_values(night, shard, candidates, spec)
-    elif too_short_history(night):
+    if serving.version is None:
         candidates = candidates.slice(0, 0)
         version, scores = None, np.empty(0, np.float32)
     else:
-        raise RuntimeError(
-            f"no version of '{settings.model_name}' is champion, so nothing may be scored. Received: no alias. "
-            "Remedy: see why the promotion gate kept the challenger back, or promote a version in MLflow."
-        )
+        model, spec = load_ranker(night, serving.version)
+        version, scores = str(serving.version), score_candidates(model, spec, candidates)
+        warn_unseen_values(night, shard, candidates, spec)
     scored = candidates.select(["person_id", "platform", "item_id", "product_id", "category"])
     scored = scored.append_column("is_new", pc.is_valid(candidates["new_item_reciprocal_rank"]))
     with connect(settings) as warehouse:
@@ -61,6 +55,23 @@ def score(night: Night, shard: int) -> None:
     night.write_table(night.key(f"scored/shard={shard}.parquet"), lists)
     night.write_table(night.key(f"explorable/shard={shard}.parquet"), _explorable(placed, candidates))
     log.info(f"shard {shard}: {candidates.num_rows:,} candidates scored, {lists.num_rows:,} rows of lists")
+
+
+def load_ranker(night: Night, version: int) -> tuple[Any, FeatureSpec]:
+    """The Keras model of a version and the features that it reads.
+
+    Raises:
+        RegistryError: the version is gone, or its files cannot be read.
+    """
+    registry = Registry(night.settings)
+    found = registry.version(version)
+    if found is None:
+        raise RegistryError(
+            f"version {version} of '{registry.name}', which serves the night of {night.as_of}, is gone. Received: no such "
+            "version in MLflow. Remedy: run the task choose_serving_model again."
+        )
+    model, features = registry.load(found)
+    return model, FeatureSpec.from_json(features)
 
 
 def warn_unseen_values(night: Night, shard: int, candidates: pa.Table, spec: FeatureSpec) -> None:
@@ -111,7 +122,15 @@ def assemble_lists(night: Night) -> None:
     night.write_table(night.key("explorable.parquet"), _all_shards(night, "explorable"))
     accounts = lists.filter(pc.equal(lists["rank"], 1))
     counts = accounts.group_by(["platform", "strategy"]).aggregate([("account_id", "count")]).to_pylist()
-    night.record("lists", sorted(counts, key=lambda row: (row["platform"], row["strategy"])))
+    counts.sort(key=lambda row: (row["platform"], row["strategy"]))
+    night.write(
+        ListCounts(
+            counts=tuple(
+                ListCount(platform=row["platform"], strategy=row["strategy"], accounts=row["account_id_count"])
+                for row in counts
+            )
+        )
+    )
     log.info(f"{accounts.num_rows:,} accounts have a list")
 
 

@@ -1,30 +1,24 @@
 """How far merges and splits reach: what the gate counts before it stops a night."""
 
-from typing import Any
-
-import duckdb
+import pyarrow as pa
 import pytest
 
-from dags.steps.merge.check_identity import MOVED_SHARE
+from ml.identity.reach import moved_share
 
 TONIGHT = {"a": "one", "b": "one", "c": "one", "d": "two", "e": "two", "n": "ten"}
 
 
 def share(moved: list[tuple[str, str, str]], with_events: str, known: int = 10) -> float:
     """``moved`` are (record, its id now, its id before); records are letters."""
-    with duckdb.connect() as warehouse:
-
-        def table(name: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
-            warehouse.execute(f"create table {name} ({columns})")
-            for row in rows:
-                warehouse.execute(f"insert into {name} values ({', '.join('?' * len(row))})", row)
-
-        warehouse.execute("create schema intermediate")
-        table("intermediate.int_events", "platform text, account_id text", [("p", name) for name in with_events * 2])
-        table("tonight", "platform text, id text, cluster_id text", [("p", *row) for row in TONIGHT.items()])
-        table("moved", "platform text, id text, cluster_id text, other_id text", [("p", *row) for row in moved])
-        [(found,)] = warehouse.execute(MOVED_SHARE.format(record="account"), {"known": known}).fetchall()
-        return float(found)
+    columns = ["platform", "id", "cluster_id", "other_id"]
+    rows = [dict(zip(columns, ("p", *row), strict=True)) for row in moved]
+    company = pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in columns]))
+    tonight = pa.table({"platform": ["p"] * len(TONIGHT), "id": [*TONIGHT], "cluster_id": [*TONIGHT.values()]})
+    eventful = pa.Table.from_pylist(
+        [{"platform": "p", "id": row[0]} for row in moved if row[0] in with_events],
+        pa.schema([("platform", pa.string()), ("id", pa.string())]),
+    )
+    return moved_share(company, tonight, eventful, known)
 
 
 @pytest.mark.parametrize(
