@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from infra.report import NightSummary, render
+from infra.report.night import NightSummary
+from infra.report.page import render
 
 
 class Reader(HTMLParser):
@@ -68,7 +69,7 @@ def test_the_page_loads_nothing_from_anywhere(page):
 def test_the_page_is_the_same_in_another_process(page, summary, tmp_path):
     (tmp_path / "night.json").write_text(summary.model_dump_json())
     code = (
-        "import pathlib, sys; from infra.report import NightSummary, render; "
+        "import pathlib, sys; from infra.report.night import NightSummary; from infra.report.page import render; "
         "night = NightSummary.model_validate_json(pathlib.Path(sys.argv[1]).read_text()); "
         "sys.stdout.buffer.write(render(night).encode())"
     )

@@ -3,7 +3,8 @@ from copy import deepcopy
 
 from rich.console import Console
 
-from infra.report import NightSummary, print_summary
+from infra.report.night import NightSummary
+from infra.report.terminal import print_summary
 
 
 def printed(summary: NightSummary, width: int = 110) -> str:
