@@ -45,10 +45,22 @@ IDENTITY = {
 RANKING = {
     "ranked": {
         **dict.fromkeys(
-            ("person_id", "account_id", "platform", "item_id", "product_id", "category", "slot", "model_version", "strategy"),
+            (
+                "person_id",
+                "account_id",
+                "platform",
+                "item_id",
+                "product_id",
+                "category",
+                "slot",
+                "model_version",
+                "strategy",
+            ),
             "varchar",
         ),
-        **{"rank": "integer", "score": "double", "propensity": "double"},
+        "rank": "integer",
+        "score": "double",
+        "propensity": "double",
     },
     "excluded_sources": {"target": "varchar", "source": "varchar"},
 }

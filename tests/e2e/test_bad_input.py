@@ -26,12 +26,14 @@ from dags.steps.merge.extract import extract
 from dags.steps.merge.open_night import NightError, open_night
 from dags.steps.night import Night
 from dags.steps.serve.check_recommendations import check_recommendations
-from dags.steps.serve.publish import PublishError, current_publication, publish, published_lists, roll_back
+from dags.steps.serve.publish import publish
 from dags.steps.serve.report import report
+from dags.steps.serve.roll_back import roll_back
 from dags.steps.serve.score import score
 from expectations.gate import GateStopped
 from infra.mlflow.registry import Registry
 from infra.platforms import PlatformError
+from infra.publications import PublishError, current_publication, published_lists
 from infra.report import NightSummary, print_summary
 from infra.settings import Settings
 from infra.warehouse import WarehouseError, connect

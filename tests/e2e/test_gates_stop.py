@@ -19,8 +19,9 @@ from dags.steps.learn.train import examples_of
 from dags.steps.merge.check_loads import check_loads
 from dags.steps.merge.check_reconciliation import check_reconciliation
 from dags.steps.night import Night
+from dags.steps.serve.assemble_lists import assemble_lists
 from dags.steps.serve.check_recommendations import check_recommendations
-from dags.steps.serve.score import assemble_lists, score
+from dags.steps.serve.score import score
 from expectations.gate import GateStopped
 from infra.mlflow.registry import LoggedData, Registry
 from infra.settings import Settings

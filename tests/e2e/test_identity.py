@@ -40,7 +40,8 @@ from dags.steps.merge.link import (
 )
 from dags.steps.merge.linkage_model import serving_model
 from dags.steps.night import Night
-from dags.steps.serve.score import assemble_lists, score
+from dags.steps.serve.assemble_lists import assemble_lists
+from dags.steps.serve.score import score
 from expectations.gate import GateStopped
 from infra.mlflow.registry import Registry
 from infra.settings import Settings

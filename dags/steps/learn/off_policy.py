@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.steps.night import Night
-from dags.steps.serve.publish import publication_id
+from infra.publications import publication_id
 from infra.warehouse import query
 from ml.arrays import Floats
 from ml.evaluation.off_policy import rewarded, value_of_best

@@ -10,7 +10,7 @@ import pytest
 
 from dags.steps.learn.off_policy import logged_choices, value_of_choices
 from dags.steps.night import Night
-from dags.steps.serve.publish import publication_id
+from infra.publications import publication_id
 from infra.settings import Settings
 from tests.compiled import create_views
 
