@@ -15,7 +15,7 @@ import pytest
 
 from infra.platforms import Platform, load_platforms
 from infra.settings import Settings
-from infra.warehouse import DBT_PROJECT, connect, dbt_vars, run_dbt
+from infra.warehouse import DBT_PROJECT, connect, run_dbt
 
 # columns that arrive in their source's own type; those of text sources (SQLite, JSON lines) arrive as text
 TYPES = {
@@ -128,7 +128,7 @@ def _write(table: pa.Table, columns: str, path: Path) -> None:
 @dataclass(frozen=True)
 class EmptyWarehouse:
     settings: Settings
-    variables: dict[str, object]
+    as_of: date
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +136,6 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
     """Every seed, source and model, without a row."""
     as_of = date(2000, 12, 15)
     settings = Settings(home=tmp_path_factory.mktemp("empty"))
-    variables = dbt_vars(settings, as_of, [platform.name for platform in platforms])
     for platform in platforms:
         for table in platform.tables:
             write_load(settings, platform, table.name, as_of, [])
@@ -144,8 +143,8 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
         write_identity(settings, as_of, name, [])
     write_no_changes(settings, as_of)
     write_no_ranking(settings, as_of)
-    run_dbt(settings, ["seed"], variables)
-    run_dbt(settings, ["run", "--empty"], variables)
+    run_dbt(settings, ["seed"], as_of)
+    run_dbt(settings, ["run", "--empty"], as_of)
     raw, identity = f"{settings.lake_uri}/raw", f"{settings.lake_uri}/identity/as_of={as_of}"
     with connect(settings, read_only=False) as warehouse:
         for platform in platforms:
@@ -166,7 +165,7 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
         for name, types in RANKING.items():
             columns = ", ".join(f"{column} {kind}" for column, kind in types.items())
             warehouse.execute(f"create table ranking.{name} ({columns})")
-    return EmptyWarehouse(settings, variables)
+    return EmptyWarehouse(settings, as_of)
 
 
 # --- a small lake: three platforms, forty accounts of thirty people, thirty items of fourteen products, six weeks
@@ -343,7 +342,7 @@ class Warehouse:
         """The models that a night builds before anything is ranked, in one go."""
         arguments = ["build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
         arguments += ["--exclude", "tag:lists"]
-        run_dbt(self.settings, arguments, dbt_vars(self.settings, night, sorted(ACCOUNTS)))
+        run_dbt(self.settings, arguments, night)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What a query gives, in an order of its own."""

@@ -9,7 +9,7 @@ from dags.steps.learn.train import feature_spec
 from dags.steps.merge.check_identity import with_events
 from dags.steps.merge.link import KINDS, Kind, identity_key
 from dags.steps.night import Night
-from infra.warehouse import dbt_vars, query, run_dbt
+from infra.warehouse import query, run_dbt
 from ml.identity.ids import moves
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,6 @@ def _build(night: Night, select: str, *options: str) -> None:
     run_dbt(
         night.settings,
         ["build", "--select", select, "--exclude", "test_type:unit", "tag:lists", "--fail-fast", *options],
-        dbt_vars(night.settings, night.as_of, list(night.platforms)),
+        night.as_of,
         on_node=lambda name, number, total: log.debug(f"dbt {number}/{total} {name}"),
     )

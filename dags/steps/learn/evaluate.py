@@ -22,11 +22,11 @@ from infra.warehouse import query, query_with_sequences
 from ml.evaluation.comparison import ALL, SCHEMA, Contender, compare
 from ml.evaluation.factorisation import METHODS as FACTORISATIONS
 from ml.evaluation.promotion import METRIC, decide
-from ml.ranking.features import FeatureSpec
-from ml.ranking.objectives import POSITIVE
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.objectives import POSITIVE
+from ml.ranking.network.scoring import score
+from ml.ranking.network.wide_deep import network_of
 from ml.ranking.rerank import rerank
-from ml.ranking.training import score
-from ml.ranking.wide_deep import network_of
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.steps.night import Night
-from infra.warehouse import dbt_vars, query, run_dbt
+from infra.warehouse import query, run_dbt
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def assemble_lists(night: Night) -> None:
     run_dbt(
         night.settings,
         ["build", "--select", "tag:lists", "--exclude", "test_type:unit", "--fail-fast"],
-        dbt_vars(night.settings, night.as_of, list(night.platforms)),
+        night.as_of,
         on_node=lambda name, number, total: log.debug(f"dbt {number}/{total} {name}"),
     )
     lists = query(night.settings, "from marts.recommendations order by platform, account_id, rank")

@@ -10,12 +10,12 @@ from dags.steps.learn.history import too_short_history
 from dags.steps.night import Night
 from infra.mlflow.registry import Registry
 from infra.warehouse import query, query_with_sequences
-from ml.ranking.features import FeatureSpec
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.scoring import not_finite
+from ml.ranking.network.scoring import score as score_candidates
 from ml.ranking.rerank import Exploration, assign_slots
 from ml.ranking.rules import check_rules
 from ml.ranking.shards import explorable_rows, popular_rows, popular_to_rank, ranked_rows, to_rank
-from ml.ranking.training import not_finite
-from ml.ranking.training import score as score_candidates
 from ml.ranking.unseen import platforms_without_known_value
 
 log = logging.getLogger(__name__)
