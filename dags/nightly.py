@@ -171,9 +171,9 @@ def nightly():
 
         score(night(as_of, run), shard)
 
-    @task
+    @task(**WAREHOUSE)
     def assemble_lists(as_of: str, run: str) -> None:
-        from dags.steps.serve.score import assemble_lists
+        from dags.steps.serve.assemble_lists import assemble_lists
 
         assemble_lists(night(as_of, run))
 
@@ -191,7 +191,7 @@ def nightly():
 
     @task(map_index_template="{{ task.op_kwargs['platform'] }}", retries=2, retry_delay=timedelta(seconds=10))
     def write_back(platform: str, as_of: str, run: str) -> None:
-        from dags.steps.serve.publish import write_back
+        from dags.steps.serve.write_back import write_back
 
         with no_retry_where_waiting_does_not_cure():
             write_back(night(as_of, run), platform)

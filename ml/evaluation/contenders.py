@@ -9,8 +9,8 @@ from ml.evaluation.comparison import ALL, POPULARITY, Contender, compare
 from ml.evaluation.factorisation import METHODS as FACTORISATIONS
 from ml.evaluation.held_out import HeldOut
 from ml.evaluation.promotion import METRIC
-from ml.ranking.features import FeatureSpec
-from ml.ranking.objectives import POSITIVE
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.objectives import POSITIVE
 
 if TYPE_CHECKING:
     import keras
@@ -22,8 +22,8 @@ CANDIDATE = ["person_id", "platform", "item_id", "label"]
 
 def learned(name: str, held_out: HeldOut, model: "keras.Model", features: FeatureSpec) -> Contender:
     """A model as a contender. Where it has several objectives, its probability is that of objective `positive`."""
-    from ml.ranking.training import score
-    from ml.ranking.wide_deep import network_of
+    from ml.ranking.network.scoring import score
+    from ml.ranking.network.wide_deep import network_of
 
     scores = pa.array(score(model, features, held_out.examples))
     scored = held_out.examples.select(CANDIDATE).append_column("score", scores)

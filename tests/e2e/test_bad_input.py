@@ -29,12 +29,14 @@ from dags.steps.merge.prepare import prepare
 from dags.steps.night import Night
 from dags.steps.records import Extracted, JudgedSources, Promotion, ServingModel
 from dags.steps.serve.check_recommendations import check_recommendations
-from dags.steps.serve.publish import PublishError, current_publication, publish, published_lists, roll_back
+from dags.steps.serve.publish import publish
 from dags.steps.serve.report import report
+from dags.steps.serve.roll_back import roll_back
 from dags.steps.serve.score import score
 from expectations.gate import GateResult, GateStopped
 from infra.mlflow.registry import Registry
 from infra.platforms import PlatformError
+from infra.publications import PublishError, current_publication, published_lists
 from infra.report.facts import JudgedSource
 from infra.report.night import NightSummary
 from infra.report.terminal import print_summary

@@ -35,7 +35,8 @@ from dags.steps.merge.linked_records import account_records, product_records, re
 from dags.steps.merge.prepare import prepare
 from dags.steps.night import Night
 from dags.steps.records import Linked, MovedShare, Trained
-from dags.steps.serve.score import assemble_lists, score
+from dags.steps.serve.assemble_lists import assemble_lists
+from dags.steps.serve.score import score
 from expectations.gate import GateResult, GateStopped
 from infra.identity_store import identity_key
 from infra.mlflow.registry import Registry

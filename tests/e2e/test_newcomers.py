@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from dags.steps.night import Night
-from dags.steps.serve.score import assemble_lists, score
+from dags.steps.serve.assemble_lists import assemble_lists
+from dags.steps.serve.score import score
 from expectations.gate import GateResult
 from infra.mlflow.registry import Registry
 from infra.settings import Settings

@@ -14,9 +14,12 @@ from dags.steps.merge.check_loads import check_loads
 from dags.steps.merge.extract import extract
 from dags.steps.night import Night
 from dags.steps.records import ServingModel
-from dags.steps.serve.publish import current_publication, publish, published_lists, roll_back, write_back
+from dags.steps.serve.publish import publish
+from dags.steps.serve.roll_back import roll_back
+from dags.steps.serve.write_back import write_back
 from expectations.gate import GateResult
 from infra.demo import build_demo
+from infra.publications import current_publication, published_lists
 from infra.settings import Settings
 from tests.e2e.conftest import FIRST, SECOND
 

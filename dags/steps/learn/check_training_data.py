@@ -19,7 +19,7 @@ from expectations.training_data import (
 )
 from infra.warehouse import query
 from ml.evaluation.canary import aucs_alone
-from ml.ranking.features import FeatureSpec
+from ml.ranking.network.features import FeatureSpec
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from ml.evaluation.breakdowns import by_objective, price_of_diversity
 from ml.evaluation.comparison import CHALLENGER, CHAMPION, compare
 from ml.evaluation.contenders import baselines, best_window, learned
 from ml.evaluation.held_out import HeldOut
-from ml.ranking.features import FeatureSpec
-from ml.ranking.training import score
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.scoring import score
 
 if TYPE_CHECKING:
     import keras

@@ -11,6 +11,8 @@ from infra.excluded_sources import read_excluded, write_excluded
 
 log = logging.getLogger(__name__)
 
+MADE_ANEW = ("candidate_sources", "candidates", "person_sequences")  # built by hand, they hold every source again
+
 
 def exclude_sources(night: Night) -> None:
     """Declare which sources are excluded, and make the candidates of their targets as if nothing had happened there.
@@ -27,9 +29,9 @@ def exclude_sources(night: Night) -> None:
 
 
 def apply_again(night: Night, built: Sequence[str]) -> None:
-    """Keep the declared exclusion in force after a build by hand; ``built`` are the names of the models it built."""
+    """Keep the declared exclusion in force after a build by hand. ``built`` are the names of the models that it built."""
     excluded = read_excluded(night.lake)
-    if excluded and "candidates" in built:
+    if excluded and {*MADE_ANEW} & {*built}:
         for target, sources in excluded.items():
             log.info(f"{target} does without {', '.join(sources)}: its candidates are made again without them")
         _replace(night, excluded)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.steps.night import Night
-from dags.steps.serve.publish import publication_id
+from infra.publications import publication_id
 from infra.report.facts import OffPolicy, PolicyValue
 from infra.warehouse import query
 from ml.arrays import Floats

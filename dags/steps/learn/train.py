@@ -16,7 +16,7 @@ from dags.steps.night import Night
 from dags.steps.records import Trained
 from infra.mlflow.registry import LoggedData, ModelVersion, Registry
 from infra.settings import PROJECT_ROOT
-from ml.ranking.features import FeatureSpec
+from ml.ranking.network.features import FeatureSpec
 from ml.ranking.training import TrainingParams
 from ml.ranking.training import train as train_model
 
