@@ -22,7 +22,8 @@ from dags.steps.night import Night
 from dags.steps.serve.check_recommendations import check_recommendations
 from dags.steps.serve.score import assemble_lists, score
 from expectations.gate import GateStopped
-from infra.mlflow.registry import LoggedData, Registry
+from infra.mlflow.records import LoggedData
+from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT, dbt_vars, run_dbt
 from tests.e2e.conftest import FIRST, SECOND, NightOf

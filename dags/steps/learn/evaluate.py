@@ -16,7 +16,8 @@ from dags.steps.learn.off_policy import logged_choices, value_of_choices
 from dags.steps.learn.train import code_of, digest_of
 from dags.steps.night import Night
 from expectations.gate import promotion_gate
-from infra.mlflow.registry import ModelVersion, Registry
+from infra.mlflow.records import ModelVersion
+from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from infra.warehouse import query, query_with_sequences
 from ml.evaluation.comparison import ALL, SCHEMA, Contender, compare

@@ -6,7 +6,6 @@ import logging
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,30 +14,25 @@ import yaml
 
 from dags.steps.learn.history import too_short_history
 from dags.steps.night import Night
-from infra.mlflow.registry import LoggedData, ModelVersion, Registry
+from infra.mlflow.records import LoggedData
+from infra.mlflow.registry import Registry
 from infra.settings import PROJECT_ROOT
 from infra.warehouse import DBT_PROJECT, query, query_with_sequences
 from ml.ranking.network.features import FeatureSpec
 from ml.ranking.network.objectives import POSITIVE, Objective
-from ml.ranking.training import TrainedModel, TrainingParams
+from ml.ranking.training import TrainingParams
 from ml.ranking.training import train as train_model
 
 log = logging.getLogger(__name__)
 
 SAMPLE_ROWS = 200
-PARENT, LEARNED_UNTIL = "parent", "learned_until"  # tags of a version
 
 
 def train(night: Night) -> None:
     """Train on every labelled snapshot but the newest, which is held out, and register the version as challenger.
 
     Where the same data, code and parameters have been trained before, that version is the challenger again: between
-    two snapshots there is nothing new to learn. With `CROSSREC_WARM_START` training begins with the weights of `parent_of`
-    and passes once over the snapshots that this one has not learned from: to teach old weeks again made models worse. Where
-    these lack an objective that the others teach, training begins anew with all, for the version would be without it.
-
-    Raises:
-        RegistryError: the version to start from cannot be loaded.
+    two snapshots there is nothing new to learn.
     """
     if too_short_history(night):
         log.info("nothing is trained: there is not enough history yet")
@@ -48,21 +42,8 @@ def train(night: Night) -> None:
     examples = examples_of(night)
     training, holdout = split(examples)
     params = replace(params, objectives=objectives_of(night, training))
-    learned_until = str(pc.max(training["as_of"]))
-    parent = parent_of(registry, learned_until) if night.settings.warm_start else None
-    if parent:
-        new = pc.field("as_of") > date.fromisoformat(parent.tags[LEARNED_UNTIL])
-        if unmet := unmet_objectives(params.objectives, training.filter(new)):
-            log.info(
-                f"training does not begin with version {parent.version}: no example that it has not learned from is positive for "
-                f"{', '.join(unmet)}, and older ones are"
-            )
-            parent = None
-        else:
-            examples, training, params = examples.filter(new), training.filter(new), replace(params, epochs=1)
     digest = digest_of(examples)
     parts = [digest, spec.to_json(), json.dumps(asdict(params), sort_keys=True), code_of("ranking")]
-    parts += [parent.tags["fingerprint"]] if parent else []
     fingerprint = hashlib.sha256("|".join(parts).encode()).hexdigest()
     version = registry.find_by_fingerprint(fingerprint)
     if version is not None:
@@ -75,7 +56,6 @@ def train(night: Night) -> None:
             spec,
             params,
             on_epoch=lambda epoch: log.info(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}"),
-            parent=registry.load(parent)[0] if parent else None,
         )
         version = registry.log_training(
             trained.model,
@@ -93,37 +73,11 @@ def train(night: Night) -> None:
                 "code_commit": _commit(),
                 "identity_snapshot": f"identity/as_of={night.as_of}",
                 "objectives": ", ".join(f"{name} {weight:g}" for name, weight in params.objectives.items()),
-                PARENT: str(parent.version) if parent else "none",
-                LEARNED_UNTIL: learned_until,
                 "snapshots": ", ".join(sorted({str(day) for day in pc.unique(examples["as_of"]).to_pylist()})),
             },
         )
-        log.info(f"version {version.version} learned from {training.num_rows:,} examples, {_began(parent, trained)}")
+        log.info(f"version {version.version} learned from {training.num_rows:,} examples")
     night.record("train", {"version": version.version, "run_id": version.run_id, "examples": training.num_rows})
-
-
-def parent_of(registry: Registry, learned_until: str) -> ModelVersion | None:
-    """The champion, or the nearest of its ancestors that learned from no week as new as `learned_until`.
-
-    So a night that runs again starts from where it started, though its own version is champion by now, and no version
-    knows the week that it is judged by from a parent that learned from it.
-    """
-    version = registry.champion()
-    while version is not None and version.tags.get(LEARNED_UNTIL, learned_until) >= learned_until:
-        parent = version.tags.get(PARENT, "none")
-        version = registry.version(int(parent)) if parent != "none" else None
-    return version
-
-
-def _began(parent: ModelVersion | None, trained: TrainedModel) -> str:
-    """With which weights a training began, in words."""
-    taken = trained.taken_over
-    if parent is None or taken is None:
-        return "with weights drawn at random"
-    kept = f"{taken.values:,} values, {len(taken.features)} features in the dense layers, {len(taken.crosses)} crosses"
-    return f"with the weights of version {parent.version} for {kept}; new are {taken.new_values:,} values" + (
-        f" and {', '.join(taken.new_features)}" if taken.new_features else ""
-    )
 
 
 def examples_of(night: Night) -> pa.Table:
@@ -237,7 +191,7 @@ def _sample(table: pa.Table) -> pa.Table:
 
 def code_of(*packages: str) -> str:
     """SHA-256 over some of ml's packages: "ranking" decides a model, "evaluation" what it is found worth."""
-    files = [file for package in packages for file in sorted((PROJECT_ROOT / "ml" / package).glob("*.py"))]
+    files = [file for package in packages for file in sorted((PROJECT_ROOT / "ml" / package).rglob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

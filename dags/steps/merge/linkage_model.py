@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dags.steps.night import Night
-from infra.mlflow.registry import ModelVersion, Registry, match_weights, precision_recall_curve
+from infra.mlflow.charts import match_weights, precision_recall_curve
+from infra.mlflow.records import ModelVersion
+from infra.mlflow.registry import Registry
 from infra.warehouse import query
 from ml.identity.interests import VECTORS, account_interests, learn_vectors, precision_recall
 from ml.identity.linkage import LinkageModel, LinkageSpec, declared, train

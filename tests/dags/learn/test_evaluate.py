@@ -16,7 +16,7 @@ from dags.steps.learn.evaluate import (
     price_of_diversity,
 )
 from dags.steps.night import Night
-from infra.mlflow.registry import ModelVersion
+from infra.mlflow.records import ModelVersion
 from infra.settings import Settings
 from ml.evaluation.comparison import SCHEMA
 
