@@ -26,7 +26,8 @@ from dags.steps.serve.assemble_lists import assemble_lists
 from dags.steps.serve.check_recommendations import check_recommendations
 from dags.steps.serve.score import score
 from expectations.gate import GateResult, GateStopped
-from infra.mlflow.registry import LoggedData, Registry
+from infra.mlflow.records import LoggedData
+from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT, run_dbt
 from tests.e2e.conftest import FIRST, SECOND, NightOf
