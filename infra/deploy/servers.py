@@ -81,17 +81,15 @@ def _require_free(port: int) -> None:
 
 
 def prepare_airflow(environment: Mapping[str, str]) -> None:
-    """Bring Airflow's database to this version and make the pool that allows the warehouse one writer; once is enough."""
+    """Bring Airflow's database to the version that is installed; once for each version is enough."""
     home = Path(environment["AIRFLOW_HOME"])
     prepared = home / f"prepared-{version('apache-airflow')}"
     if prepared.exists() and (home / "airflow.db").exists():
         return
-    for arguments in (["db", "migrate"], ["pools", "set", "warehouse", "1", "one writer to DuckDB at a time"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments], env=environment, capture_output=True, text=True
-        )
-        if done.returncode:
-            raise ServerError(f"`airflow {' '.join(arguments)}` failed. Received: {done.stderr[-500:]}")
+    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+    done = subprocess.run(migrate, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise ServerError(f"`airflow db migrate` failed. Received: {done.stderr[-500:]}")
     prepared.touch()
 
 

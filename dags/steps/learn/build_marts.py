@@ -114,5 +114,4 @@ def _build(night: Night, select: str, *options: str) -> None:
         night.settings,
         ["build", "--select", select, "--exclude", "test_type:unit", "--fail-fast", *options],
         dbt_vars(night.settings, night.as_of, list(night.platforms)),
-        on_node=lambda name, number, total: log.debug(f"dbt {number}/{total} {name}"),
     )
