@@ -110,27 +110,6 @@ class Blocked:
                 waiting.set_state(TaskInstanceState.UPSTREAM_FAILED, session=session)
 
 
-class TrueStart:
-    """Gives the run the time at which it started: `DAG.test` writes its logical date there, years ago for a backfill."""
-
-    def __init__(self) -> None:
-        self.started = datetime.now(UTC)
-        self.corrected = False
-
-    @hookimpl
-    def on_task_instance_running(self, previous_state: Any, task_instance: Any) -> None:
-        from airflow.models.dagrun import DagRun
-        from airflow.utils.session import create_session
-        from sqlalchemy import update
-
-        if self.corrected:
-            return
-        run = update(DagRun).where(DagRun.dag_id == task_instance.dag_id, DagRun.run_id == task_instance.run_id)
-        with create_session() as session:
-            session.execute(run.values(start_date=self.started))
-        self.corrected = True
-
-
 def _name(task_instance: Any) -> str:
     if task_instance.map_index < 0:
         return str(task_instance.task_id)
@@ -152,13 +131,28 @@ def run(as_of: str, progress_file: str) -> bool:
         logging.getLogger(name).addHandler(writer)
     logging.getLogger().addHandler(task_logs)
     show_our_logs()
-    for listener in (TrueStart(), task_logs, Progress(writer), Blocked()):
+    for listener in (task_logs, Progress(writer), Blocked()):
         get_listener_manager().add_listener(listener)
     bag = DagBag(Path(__file__).parent.parent)
     if bag.import_errors:
         raise RuntimeError(f"the DAGs do not import: {bag.import_errors}")
+    started = datetime.now(UTC)
     dag_run = bag.dags["nightly"].test(logical_date=datetime.fromisoformat(as_of).replace(tzinfo=UTC))
+    _set_start(dag_run.id, started)
     return bool(dag_run.state == "success")
+
+
+def _set_start(dag_run_id: int, started: datetime) -> None:
+    """Give the run the time at which it started: `DAG.test` writes its logical date there, years ago for a backfill.
+
+    Only at the end, because Airflow writes the whole run again with the state of each task.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    with create_session() as session:
+        session.execute(update(DagRun).where(DagRun.id == dag_run_id).values(start_date=started))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class ServerError(RuntimeError):
     """A server did not come up; the message names its log."""
 
 
-def serve(settings: Settings, port: int, say: Callable[[str], None]) -> None:
+def serve(settings: Settings, port: int, tell: Callable[[str], None]) -> None:
     """Run until Ctrl-C or SIGTERM, then stop every server and whatever it started."""
     mlflow_port = port + 1
     for wanted in (port, mlflow_port):
@@ -51,12 +51,12 @@ def serve(settings: Settings, port: int, say: Callable[[str], None]) -> None:
     try:
         for name, command in commands.items():
             servers[name] = _start(command, environment, logs / f"{name}.log")
-        say("starting Airflow and MLflow (Ctrl-C stops all of it)")
+        tell("starting Airflow and MLflow (Ctrl-C stops all of it)")
         _wait_for(f"http://127.0.0.1:{port}/api/v2/monitor/health", "api-server", servers, logs)
         _wait_for(f"http://127.0.0.1:{mlflow_port}/health", "mlflow", servers, logs)
-        say(f"Airflow  http://127.0.0.1:{port}   no login: everybody on this machine is admin")
-        say(f"MLflow   http://127.0.0.1:{mlflow_port}   no login")
-        say(f"logs     {logs}")
+        tell(f"Airflow  http://127.0.0.1:{port}   no login: everybody on this machine is admin")
+        tell(f"MLflow   http://127.0.0.1:{mlflow_port}   no login")
+        tell(f"logs     {logs}")
         while all(server.poll() is None for server in servers.values()):
             time.sleep(1)
         ended = next(name for name, server in servers.items() if server.poll() is not None)
@@ -64,7 +64,7 @@ def serve(settings: Settings, port: int, say: Callable[[str], None]) -> None:
             f"{ended} ended by itself. Received: exit {servers[ended].returncode}. Log: {logs / ended}.log"
         )
     except KeyboardInterrupt:
-        say("stopping")
+        tell("stopping")
     finally:
         _stop(servers.values())
 

@@ -51,7 +51,9 @@ def another_process(settings: Settings, what: str) -> Iterator["subprocess.Popen
 def test_who_cannot_wait_is_told_who_holds_the_warehouse(theirs: str, read_only: bool, settings: Settings) -> None:
     with another_process(settings, theirs) as other:
         holder = rf"process {other.pid} \(writes\)" if theirs == "writes" else "processes that read"
-        with pytest.raises(WarehouseError, match=f"is in use. Received: .*locked by {holder}.*Remedy: let that process"):  # noqa: SIM117
+        with pytest.raises(
+            WarehouseError, match=f"is in use. Received: .*locked by {holder}.*Remedy: let that process"
+        ):  # noqa: SIM117
             with connect(settings, read_only=read_only, wait=0):
                 pass
 
@@ -83,7 +85,9 @@ def test_a_program_that_knows_no_lock_is_named_by_duckdb(settings: Settings) -> 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        with pytest.raises(WarehouseError, match=f"cannot be opened. Received: .*{process.pid}.*Remedy: let the program"):  # noqa: SIM117
+        with pytest.raises(
+            WarehouseError, match=f"cannot be opened. Received: .*{process.pid}.*Remedy: let the program"
+        ):  # noqa: SIM117
             with connect(settings):
                 pass
         process.kill()
