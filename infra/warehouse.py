@@ -4,7 +4,6 @@ Whoever opens the file holds its lock first (`lock`): a writer alone, readers to
 processes at once; with the lock it waits.
 """
 
-import json
 import logging
 import os
 import re
@@ -18,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from infra.duckdb_connection import extension_directory, s3_options
-from infra.lake import S3Lake, open_lake
+from infra.lake import open_lake
 from infra.locks import LockedError, hold
 from infra.settings import PROJECT_ROOT, Settings
 
@@ -128,64 +126,38 @@ def query_with_sequences(
         return table
 
 
-def dbt_vars(settings: Settings, as_of: date, platforms: Sequence[str]) -> dict[str, object]:
-    """What one night tells dbt: its as_of, and the variables of dbt_project.yml."""
-    return {
-        "as_of": as_of.isoformat(),
-        "lake": settings.lake_uri,
-        "platforms": ",".join(platforms),
-        "horizon_days": settings.horizon_days,
-        "snapshot_every_days": settings.snapshot_every_days,
-        "training_snapshots": settings.training_snapshots,
-    }
-
-
 def run_dbt(
     settings: Settings,
     arguments: Sequence[str],
-    variables: dict[str, object],
+    as_of: date,
     log_level: str = "none",
     wait: float = LOCK_WAIT,
 ) -> None:
-    """Run dbt in this process, with the project, profile and variables of the night.
+    """Run dbt in this process, for the night of ``as_of``, with the project, its profile and the settings.
 
-    The whole run holds the warehouse's lock, because dbt closes the file between its nodes. ``as_of`` goes to DuckDB and all
-    other variables go to dbt, so that dbt parses the project again only where one of those has changed. Every node that ends
-    is logged at DEBUG with its time. ``log_level`` is what dbt itself prints; its log file has everything.
+    The whole run holds the warehouse's lock, because dbt closes the file between its nodes. Every node that ends is logged at
+    DEBUG with its time. ``log_level`` is what dbt itself prints; its log file has everything.
 
     Raises:
-        WarehouseError: Another process holds the warehouse for longer than ``wait`` seconds, or models or tests failed; the
-            message names them.
+        WarehouseError: Another process holds the warehouse for longer than ``wait`` seconds; or models or tests failed, and
+            the message names them; or seed `generators` and the models do not name the same generators.
     """
-    folder = settings.home / "dbt"
-    settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
-    os.environ |= {
-        "CROSSREC_DBT_AS_OF": str(variables["as_of"]),
-        "CROSSREC_DBT_WAREHOUSE": str(settings.warehouse_path),
-        "CROSSREC_DBT_EXTENSION_DIRECTORY": str(extension_directory(settings)),
-        "CROSSREC_DBT_MEMORY_LIMIT": settings.duckdb_memory_limit,
-        "CROSSREC_DBT_THREADS": str(settings.threads),
-    }
-    constant = {name: value for name, value in variables.items() if name != "as_of"}
-    lake = open_lake(settings)
-    if isinstance(lake, S3Lake):  # dbt keeps variables of this prefix out of its logs
-        os.environ |= {f"DBT_ENV_SECRET_S3_{name.upper()}": value or "" for name, value in s3_options(lake).items()}
-
+    folder = settings.home.absolute() / "dbt"
     command = " ".join(["dbt", *arguments])
     opens_nothing = arguments[:1] and arguments[0] in OPEN_NOTHING
     with nullcontext() if opens_nothing else lock(settings, command, shared=False, wait=wait):
         from dbt.cli.main import dbtRunner  # seconds of imports
 
-        result = dbtRunner(callbacks=[_log_node]).invoke(
-            [
-                *arguments,
-                *("--target", "s3" if isinstance(lake, S3Lake) else "local"),
-                *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
-                *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
-                *("--vars", json.dumps(constant), "--log-level", log_level, "--log-level-file", "info"),
-                *("--no-use-colors", "--no-send-anonymous-usage-stats"),
-            ]
-        )
+        with _environment(settings, as_of):
+            result = dbtRunner(callbacks=[_log_node]).invoke(
+                [
+                    *arguments,
+                    *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
+                    *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
+                    *("--log-level", log_level, "--log-level-file", "info"),
+                    *("--no-use-colors", "--no-send-anonymous-usage-stats"),
+                ]
+            )
     _require_success(result, arguments[0], folder)
 
 
@@ -215,6 +187,29 @@ def _log_node(event: Any) -> None:
     total = getattr(data, "total", None) or data.num_models  # dbt's tests have another name for it
     status = "" if data.node_info.node_status in ("success", "pass") else f" {data.node_info.node_status}"
     log.debug(f"dbt {data.index}/{total} {data.node_info.node_name} {data.execution_time:.1f} s{status}")
+
+
+@contextmanager
+def _environment(settings: Settings, as_of: date) -> "Iterator[None]":
+    """Within the block, dbt's profile and plugin find these settings and this night in the environment.
+
+    Paths are absolute, because dbt works in the folder of its project.
+    """
+    names = [f"CROSSREC_{name.upper()}" for name in Settings.model_fields if name != "token_key"]
+    names += ["CROSSREC_DBT_AS_OF", "CROSSREC_DBT_WAREHOUSE"]
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    os.environ |= settings.environment() | {
+        "CROSSREC_HOME": str(settings.home.absolute()),
+        "CROSSREC_LAKE": open_lake(settings).uri(),
+        "CROSSREC_DBT_AS_OF": as_of.isoformat(),
+        "CROSSREC_DBT_WAREHOUSE": str(settings.warehouse_path.absolute()),
+    }
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ |= before
 
 
 def _in_short(message: str) -> str:

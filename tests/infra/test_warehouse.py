@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import PROJECT_ROOT, Settings
-from infra.warehouse import WarehouseError, connect, dbt_vars, lock_path, query, run_dbt
+from infra.warehouse import WarehouseError, connect, lock_path, query, run_dbt
 
 WRITE = """
 import sys
@@ -51,11 +51,11 @@ def another_process(settings: Settings, what: str) -> Iterator["subprocess.Popen
 def test_who_cannot_wait_is_told_who_holds_the_warehouse(theirs: str, read_only: bool, settings: Settings) -> None:
     with another_process(settings, theirs) as other:
         holder = rf"process {other.pid} \(writes\)" if theirs == "writes" else "processes that read"
-        with pytest.raises(
-            WarehouseError, match=f"is in use. Received: .*locked by {holder}.*Remedy: let that process"
-        ):  # noqa: SIM117
-            with connect(settings, read_only=read_only, wait=0):
-                pass
+        with (
+            pytest.raises(WarehouseError, match=f"is in use. Received: .*locked by {holder}.*Remedy: let that process"),
+            connect(settings, read_only=read_only, wait=0),
+        ):
+            pass
 
 
 def test_a_reader_waits_for_the_writer_and_then_reads_what_it_wrote(settings: Settings) -> None:
@@ -73,9 +73,8 @@ def test_readers_read_at_once(settings: Settings) -> None:
 
 def test_dbt_waits_for_whoever_reads(settings: Settings) -> None:
     """Without the lock, dbt would fail in one model or another."""
-    variables = dbt_vars(settings, date(2000, 1, 1), ["shop"])
     with another_process(settings, "reads"), pytest.raises(WarehouseError, match="is in use"):
-        run_dbt(settings, ["seed"], variables, wait=0)
+        run_dbt(settings, ["seed"], date(2000, 1, 1), wait=0)
     assert not (settings.home / "dbt").exists()
 
 
@@ -85,10 +84,12 @@ def test_a_program_that_knows_no_lock_is_named_by_duckdb(settings: Settings) -> 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        with pytest.raises(
-            WarehouseError, match=f"cannot be opened. Received: .*{process.pid}.*Remedy: let the program"
-        ):  # noqa: SIM117
-            with connect(settings):
-                pass
+        with (
+            pytest.raises(
+                WarehouseError, match=f"cannot be opened. Received: .*{process.pid}.*Remedy: let the program"
+            ),
+            connect(settings),
+        ):
+            pass
         process.kill()
     assert lock_path(settings.warehouse_path).name == "warehouse.duckdb.lock"
