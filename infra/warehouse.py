@@ -140,11 +140,13 @@ def _environment(settings: Settings, as_of: date) -> "Iterator[None]":
     Paths are absolute, because dbt works in the folder of its project.
     """
     names = [f"CROSSREC_{name.upper()}" for name in Settings.model_fields if name != "token_key"]
-    names += ["CROSSREC_DBT_AS_OF", "CROSSREC_DBT_WAREHOUSE"]
+    names += ["CROSSREC_DBT_AS_OF", "CROSSREC_DBT_LAKE", "CROSSREC_DBT_WAREHOUSE"]
+    lake = open_lake(settings).uri()
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ |= settings.environment() | {
         "CROSSREC_HOME": str(settings.home.absolute()),
-        "CROSSREC_LAKE": open_lake(settings).uri(),
+        "CROSSREC_LAKE": lake,
+        "CROSSREC_DBT_LAKE": lake,
         "CROSSREC_DBT_AS_OF": as_of.isoformat(),
         "CROSSREC_DBT_WAREHOUSE": str(settings.warehouse_path.absolute()),
     }

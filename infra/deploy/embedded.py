@@ -41,9 +41,7 @@ def airflow_environment(settings: Settings, port: int = 8080) -> dict[str, str]:
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
-        # sums depend on how many threads share them
-        "TF_NUM_INTRAOP_THREADS": str(settings.threads),
-        "TF_NUM_INTEROP_THREADS": "1",
+        **settings.tensorflow_environment(),
         "CROSSREC_HOME": str(settings.home),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
     }
