@@ -4,7 +4,6 @@ dbt imports the module `dbt_project` when it starts, as it does with every modul
 the name of the project in use. So `dbt` works in the folder `dbt_project` as in any other dbt project.
 """
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -13,21 +12,24 @@ from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
 from dbt_common.context import get_invocation_context
 
+from infra.generators import generator_names
+
 PROJECT_NAME = "crossrec"
 
 
 def declared(project: Path) -> dict[str, str]:
-    """The environment variables that the macros read, each a list of names with commas between them.
+    """The environment variables that macros read names from, with commas between them.
 
-    A platform is a folder of ``models/staging``. A generator is a row of ``seeds/generators.csv``.
+    A platform is a folder of ``models/staging``. A generator is a row of seed `generators`.
+
+    Raises:
+        GeneratorError: the seed and the models do not name the same generators.
     """
     platforms = sorted(file.parent.name for file in project.glob("models/staging/*/_*__sources.yml"))
-    variables = {"CROSSREC_DBT_PLATFORMS": ",".join(platforms)}
-    seed = project / "seeds" / "generators.csv"
-    if seed.exists():
-        with seed.open(encoding="utf-8", newline="") as rows:
-            variables["CROSSREC_DBT_GENERATORS"] = ",".join(row["generator"] for row in csv.DictReader(rows))
-    return variables
+    return {
+        "CROSSREC_DBT_PLATFORMS": ",".join(platforms),
+        "CROSSREC_DBT_GENERATORS": ",".join(generator_names(project)),
+    }
 
 
 class Declarations(dbtPlugin):

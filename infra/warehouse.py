@@ -96,7 +96,8 @@ def run_dbt(
     prints; its log file has everything.
 
     Raises:
-        WarehouseError: names every model or test that failed, with the database's message.
+        WarehouseError: names every model or test that failed, with the database's message; or seed `generators` and the
+            models do not name the same generators.
     """
     from dbt.cli.main import dbtRunner
 
@@ -120,9 +121,11 @@ def run_dbt(
     if result.success:
         return
     if result.exception is not None:
+        said = " ".join(str(result.exception).split()).removeprefix("Runtime Error ")
+        if "Remedy: " in said:  # a message of our own
+            raise WarehouseError(said)
         raise WarehouseError(
-            f"dbt {arguments[0]} stopped before its first model. Received: {result.exception} "
-            f"Remedy: {_remedy(str(result.exception))}."
+            f"dbt {arguments[0]} stopped before its first model. Received: {said} Remedy: {_remedy(said)}."
         )
     nodes: list[Any] = list(result.result or [])  # type: ignore[arg-type]  # a build's result is a list of its nodes
     failed = [node for node in nodes if str(node.status) in ("error", "fail")]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -197,16 +198,22 @@ def split(examples: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def feature_spec() -> FeatureSpec:
-    """The features that the YAML of marts `candidates` and `person_sequences` declares now."""
-    path = DBT_PROJECT / "models" / "marts" / "_candidates__models.yml"
-    models = {model["name"]: model for model in yaml.safe_load(path.read_text())["models"]}
-    crosses = [{**cross, "feature": "cross"} for cross in models["candidates"]["config"]["meta"]["crosses"]]
+    """The features that the YAML files of marts `candidates` and `person_sequences` declare now."""
+    marts = DBT_PROJECT / "models" / "marts"
+    candidates = _declared(marts / "candidates" / "candidates.yml")
+    sequences = _declared(marts / "features" / "person_sequences.yml")
     columns = [
         {"name": column["name"], "meta": column.get("config", {}).get("meta", {})}
-        for name in ("candidates", "person_sequences")
-        for column in models[name]["columns"]
+        for column in [*candidates["columns"], *sequences["columns"]]
     ]
+    crosses = [{**cross, "feature": "cross"} for cross in candidates["config"]["meta"]["crosses"]]
     return FeatureSpec.from_dbt_columns([*columns, *crosses])
+
+
+def _declared(path: Path) -> dict[str, Any]:
+    """The one model that a dbt YAML file describes."""
+    model: dict[str, Any] = yaml.safe_load(path.read_text())["models"][0]
+    return model
 
 
 def params_of(night: Night) -> TrainingParams:
