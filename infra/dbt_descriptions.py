@@ -26,9 +26,11 @@ def problems(project: Path) -> list[str]:
             found.append(f"model {model.stem} has no YAML file. Remedy: add {model.stem}.yml beside it.")
     for file in sorted((project / "models").rglob("*.yml")):
         if "models" in _read(file) and not any(file.with_suffix(kind).exists() for kind in (".sql", ".py")):
-            found.append(f"{file.name} describes models, but no model of its name is beside it. Remedy: move its entries.")
+            found.append(
+                f"{file.name} describes models, but no model of its name is beside it. Remedy: move its entries."
+            )
     seeds = {path.stem for path in (project / "seeds").glob("*.csv")}
-    return found + [*_of_file(project / "seeds" / "_seeds.yml", "seeds", seeds)]
+    return [*found, *_of_file(project / "seeds" / "_seeds.yml", "seeds", seeds)]
 
 
 def _of_names(models: list[Path]) -> Iterator[str]:
@@ -66,7 +68,8 @@ def _of_entry(file: Path, entry: dict[str, Any]) -> Iterator[str]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML has it
+    content: dict[str, Any] = yaml.load(file.read_text(), loader) or {}  # noqa: S506  # both loaders are safe ones
     return content
 
 

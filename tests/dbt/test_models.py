@@ -103,4 +103,6 @@ def test_a_night_again_changes_no_row_and_an_old_one_none_of_a_newer(nightly, co
     ],
 )
 def test_snapshots_that_no_later_night_needs_are_dropped(mart, snapshots, nightly) -> None:
-    assert nightly.warehouse.rows(f"select distinct as_of from marts.{mart}") == [(date(*as_of),) for as_of in snapshots]
+    assert nightly.warehouse.rows(f"select distinct as_of from marts.{mart}") == [
+        (date(*as_of),) for as_of in snapshots
+    ]
