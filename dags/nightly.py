@@ -40,7 +40,7 @@ def nightly():
         chain(
             step("extract", "merge.extract", **EACH_PLATFORM, **RETRIES).expand(platform=platforms),
             step("check_loads", "merge.check_loads", **EACH_PLATFORM).expand(platform=platforms),
-            step("prepare", "learn.build_marts", "build_prepared")(),
+            step("prepare", "merge.prepare")(),
             step("check_reconciliation", "merge.check_reconciliation")(),
             step("link_products", "merge.link")(),
             step("link_people", "merge.link")(),
@@ -51,12 +51,15 @@ def nightly():
         chain(
             step("build_marts", "learn.build_marts")(),
             step("check_transfer", "learn.judge_sources")(),
+            step("exclude_sources", "learn.exclude_sources")(),
             [
                 step("check_training_data", "learn.check_training_data")(),
                 step("check_leakage", "learn.check_leakage")(),
             ],
             step("train", "learn.train", outlets=[ranker])(),
             step("evaluate", "learn.evaluate")(),
+            step("check_promotion", "learn.check_promotion")(),
+            step("choose_serving_model", "learn.choose_serving_model")(),
         )
 
     with TaskGroup("serve", prefix_group_id=False) as serve:
@@ -69,10 +72,10 @@ def nightly():
 
         chain(
             step("score", "serve.score", **EACH_SHARD).expand(shard=shards()),
-            step("assemble_lists", "serve.score")(),
+            step("assemble_lists", "serve.assemble_lists")(),
             step("check_recommendations", "serve.check_recommendations")(),
             step("publish", "serve.publish", outlets=[recommendations])(),
-            step("write_back", "serve.publish", **EACH_PLATFORM, **RETRIES).expand(platform=platforms),
+            step("write_back", "serve.write_back", **EACH_PLATFORM, **RETRIES).expand(platform=platforms),
             step("report", "serve.report")(),
         )
 

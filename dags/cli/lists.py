@@ -21,7 +21,7 @@ def rollback(
 
     Prints what it would do; `--apply` does it. Nothing is deleted: rolling forward is a rollback to the newer one.
     """
-    from dags.steps.serve.publish import roll_back
+    from dags.steps.serve.roll_back import roll_back
 
     for line in roll_back(Settings(), to, apply=not dry_run):
         console.print(line, soft_wrap=True)

@@ -70,10 +70,10 @@ def _run_night(settings: Settings, as_of: date, demo_size: Size) -> None:
     console.print(f"the night of [bold]{as_of}[/bold]; Airflow's own log: {log_file}", soft_wrap=True)
     _run_dag(as_of, environment, log_file)
 
-    from infra.report import NightSummary, print_summary
+    from infra.report.night import NightSummary
+    from infra.report.terminal import print_summary
 
-    summary = NightSummary.model_validate(night.recorded("summary"))
-    print_summary(summary, console)
+    print_summary(night.read(NightSummary), console)
     console.print(f"done in {time.monotonic() - started:.0f} s")
 
 

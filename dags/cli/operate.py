@@ -29,12 +29,13 @@ def doctor() -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def dbt(context: typer.Context, as_of: NightDate = "") -> None:
     """Run dbt with the night's variables and the declared platforms, e.g. `crossrec dbt build --select candidates`."""
+    from dags.steps.learn.exclude_sources import apply_again
     from dags.steps.night import Night
     from infra.warehouse import run_dbt
 
     settings = Settings()
     night = Night(parse_date(as_of) if as_of else Night.newest(settings), settings=settings)
-    run_dbt(settings, context.args, night.as_of, log_level="info")
+    apply_again(night, run_dbt(settings, context.args, night.as_of, log_level="info"))
 
 
 @app.command()

@@ -3,8 +3,8 @@
 from datetime import date
 
 import pytest
-
 from dags.steps.serve.reasons import CONTRIBUTIONS, GENERATORS
+
 from infra.warehouse import connect
 
 AS_OF = date(2000, 12, 14)
