@@ -1,11 +1,7 @@
 """How steps build models of dbt."""
 
-import logging
-
 from dags.steps.night import Night
 from infra.warehouse import run_dbt
-
-log = logging.getLogger(__name__)
 
 LISTS = "tag:lists"  # read the ranked rows of the night, which are not there before every shard is scored
 
