@@ -76,10 +76,9 @@ def evidence_at(
     similar: DuckDBPyRelation,
     vectors: DuckDBPyRelation,
 ) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """What retrieval scores by, for the snapshot of ``as_of`` (a date as SQL writes it).
+    """What retrieval computes scores from: positive interactions of the persons in ``wanted``, similar items, and vectors.
 
-    Returns the positive interactions of the persons in ``wanted``, the similar items and the towers' vectors. All are sorted,
-    because the last digits of a sum depend on the order of its terms.
+    ``as_of`` is a date as SQL writes it. Rows are sorted, because the last digits of a sum depend on their order.
     """
     persons = wanted.project("person_id").distinct()
     known = (

@@ -30,8 +30,9 @@ from scipy.stats import bootstrap
 
 from infra.demo.sources import MovieLens
 from ml.evaluation.metrics import Lists, by_list, ranked
-from ml.ranking.features import Feature, FeatureSpec
-from ml.ranking.training import TrainingParams, score, train
+from ml.ranking.network.features import Feature, FeatureSpec
+from ml.ranking.network.scoring import score
+from ml.ranking.training import TrainingParams, train
 from ml.retrieval.item_similarity import ease
 from tests.bench.measured import Measured
 

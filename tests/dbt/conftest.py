@@ -42,6 +42,28 @@ IDENTITY = {
     "person_changes": ("kind", "person_id", "other_person_id", "accounts", "evidence"),
     "product_changes": ("kind", "product_id", "other_product_id", "items", "evidence"),
 }
+RANKING = {
+    "ranked": {
+        **dict.fromkeys(
+            (
+                "person_id",
+                "account_id",
+                "platform",
+                "item_id",
+                "product_id",
+                "category",
+                "slot",
+                "model_version",
+                "strategy",
+            ),
+            "varchar",
+        ),
+        "rank": "integer",
+        "score": "double",
+        "propensity": "double",
+    },
+    "excluded_sources": {"target": "varchar", "source": "varchar"},
+}
 NO_CHANGES = ("person_redirects", "product_redirects", "person_changes", "product_changes")
 NIGHTS = [date(2000, 12, 7) + timedelta(days) for days in range(8)]
 
@@ -85,6 +107,15 @@ def write_no_changes(settings: Settings, as_of: date) -> None:
     accepted.write_text('{"model_version": "1", "vault_is_open": true}')
 
 
+def write_no_ranking(settings: Settings, as_of: date) -> None:
+    """A night in which nothing was ranked and no source was excluded."""
+    folder = Path(settings.lake_uri) / f"nights/as_of={as_of}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, types in RANKING.items():
+        columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in types.items())
+        _write(pa.table({column: pa.array([], pa.string()) for column in types}), columns, folder / f"{name}.parquet")
+
+
 def _write(table: pa.Table, columns: str, path: Path) -> None:
     with closing(duckdb.connect()) as connection:
         connection.register("given", table)
@@ -111,6 +142,7 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
     for name in ("account_persons", "item_products"):
         write_identity(settings, as_of, name, [])
     write_no_changes(settings, as_of)
+    write_no_ranking(settings, as_of)
     run_dbt(settings, ["seed"], as_of)
     run_dbt(settings, ["run", "--empty"], as_of)
     return EmptyWarehouse(settings, as_of)
@@ -287,8 +319,9 @@ class Warehouse:
     settings: Settings
 
     def run(self, night: date) -> None:
-        """The models of a night's two dbt steps, in one go."""
+        """The models that a night builds before anything is ranked, in one go."""
         arguments = ["build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
+        arguments += ["--exclude", "tag:lists"]
         run_dbt(self.settings, arguments, night)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:

@@ -10,8 +10,10 @@ from dags.steps.learn.check_training_data import check_training_data
 from dags.steps.learn.history import ShortHistory, first_night_to_learn, too_short_history
 from dags.steps.learn.train import train
 from dags.steps.night import Night
+from expectations.gate import GateResult
 from infra.mlflow.registry import Registry
 from infra.settings import Settings
+from tests.compiled import create_views
 
 OLD, CUT, HELD_OUT, AS_OF = (date(1997, *day) for day in ((9, 11), (9, 18), (9, 25), (10, 4)))
 
@@ -60,6 +62,7 @@ def night_after(home: Path, events: list[tuple[str, str, str]], teaching: tuple[
         warehouse.execute("create table marts.candidate_pairs (as_of date)")
         for cut in teaching:
             warehouse.execute("insert into marts.candidate_pairs values ($1)", [cut])
+        create_views(warehouse, "history_bounds")
     return night
 
 
@@ -98,9 +101,10 @@ def test_a_pilot_whose_only_examples_are_held_out_goes_on_without_a_model(
     night = night_after(home, [*LONELY, ("P1", "e3", "1997-09-20")], (HELD_OUT,))
     check_training_data(night)
     train(night)
-    assert night.recorded("gate-training_data")["verdict"] == "warn"
+    assert night.read(GateResult, "training_data").verdict == "warn"
     assert (
-        "18 days of events, and it takes 23. Until the night of 1997-10-09 everybody gets popular lists" in caplog.text
+        "18 days of events, and a model needs 23. Until the night of 1997-10-09 everybody gets popular lists"
+        in caplog.text
     )
     assert "nothing is trained: there is not enough history yet" in caplog.text
     assert Registry(night.settings).challenger() is None
