@@ -51,6 +51,9 @@ bench-ranking: setup ## Measure the ranker beside simple methods over six nights
 bench-movielens: setup ## Measure the ranker on MovieLens-1M by itself, as papers do: lists, and clicks
 	@$(BIN)/python -m tests.bench.movielens
 
+dbt-docs: setup ## Show the dbt project as a site: models, columns, lineage; PORT=8088 chooses the port
+	@cd dbt_project && ../$(BIN)/dbt docs generate --quiet && ../$(BIN)/dbt docs serve --host 127.0.0.1 --port $(or $(PORT),8088) --no-browser
+
 docs: setup ## Generate docs/settings.md and docs/benchmarks.md
 	@$(BIN)/crossrec settings > docs/settings.md
 	@$(BIN)/python -m tests.bench --render
@@ -77,4 +80,4 @@ $(UV):
 	@"$(PYTHON)" -m venv .uv >/dev/null || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; rm -rf .uv; exit 1; }
 	@.uv/bin/pip install -q --disable-pip-version-check uv==0.13.9
 
-.PHONY: help nightly test lint lint-sql format up doctor bench bench-identity bench-ranking bench-movielens docs lock clean setup
+.PHONY: help nightly test lint lint-sql format up doctor bench bench-identity bench-ranking bench-movielens dbt-docs docs lock clean setup
