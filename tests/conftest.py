@@ -7,7 +7,7 @@ import pytest
 
 from infra.deploy.embedded import QUIET
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.homes", "tests.servers"]
 
 FOLDERS = ("dags", "dbt", "e2e")
 MACHINE = ("AIRFLOW_", "AWS_", "CROSSREC_", "MLFLOW_")

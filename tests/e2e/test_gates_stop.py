@@ -23,9 +23,8 @@ from dags.steps.serve.check_recommendations import check_recommendations
 from dags.steps.serve.score import assemble_lists, score
 from expectations.gate import GateStopped
 from infra.mlflow.registry import LoggedData, Registry
-from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT, dbt_vars, run_dbt
-from tests.e2e.conftest import FIRST, SECOND, NightOf
+from tests.e2e.conftest import FIRST, SECOND, NightOf, settings_of
 
 pytestmark = pytest.mark.usefixtures("nothing_published")
 
@@ -109,7 +108,7 @@ def test_a_feature_that_reads_the_future_stops(
     """The cut was found honest, but not by this SQL."""
     project = tmp_path / "dbt_project"
     shutil.copytree(DBT_PROJECT, project)
-    model = project / "models" / "marts" / "item_popularity.sql"
+    [model] = project.rglob("item_popularity.sql")
     model.write_text(model.read_text().replace("{{ known_by('interactions', 'cuts') }}", "true"))
     for module in ("infra.warehouse", "dags.steps.learn.check_leakage"):
         monkeypatch.setattr(f"{module}.DBT_PROJECT", project)
@@ -128,7 +127,7 @@ def test_a_cut_is_checked_for_leaks_once(night_of: NightOf) -> None:
 
 
 def test_a_long_history_without_examples_stops_the_first_night_too(home: Path) -> None:
-    night = Night(SECOND, settings=Settings(home=home, model_name="nobody-trained-this"))
+    night = Night(SECOND, settings=settings_of(home, model_name="nobody-trained-this"))
     change(night, "delete from marts.training_examples")
     said = "at least one training example"
     assert said in stopped(night, "training_data", lambda: check_training_data(night))
@@ -235,7 +234,7 @@ def test_a_list_with_what_the_person_had_elsewhere_stops(night_of: NightOf) -> N
 
 
 def test_a_worse_challenger_is_kept_from_serving(home: Path, night_of: NightOf) -> None:
-    night, registry = night_of(SECOND), Registry(Settings(home=home))
+    night, registry = night_of(SECOND), Registry(settings_of(home))
     champion = registry.champion()
     assert champion is not None
     model, features = registry.load(champion)

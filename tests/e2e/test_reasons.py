@@ -7,9 +7,8 @@ import duckdb
 import pytest
 
 from dags.steps.night import Night
-from infra.settings import Settings
 from infra.warehouse import connect
-from tests.e2e.conftest import SECOND, TwoNights
+from tests.e2e.conftest import SECOND, TwoNights, settings_of
 
 # every sentence that may be said to a person, from the events themselves: what was taken, and where
 MAY_BE_SAID = """
@@ -32,7 +31,7 @@ where interactions.is_positive and interactions.platform in (lists.platform, 'fo
 
 @pytest.fixture(scope="module")
 def warehouse(two_nights: TwoNights) -> Iterator[duckdb.DuckDBPyConnection]:
-    night = Night(SECOND, settings=Settings(home=two_nights.home))
+    night = Night(SECOND, settings=settings_of(two_nights.home))
     with connect(night.settings) as connection:
         connection.register("lists", night.read_table(night.key("lists.parquet")))
         yield connection

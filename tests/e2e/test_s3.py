@@ -14,16 +14,8 @@ from dags.steps.merge.check_loads import check_loads
 from dags.steps.merge.extract import extract
 from dags.steps.night import Night
 from dags.steps.serve.publish import current_publication, publish, published_lists, roll_back, write_back
-from infra.demo import build_demo
 from infra.settings import Settings
 from tests.e2e.conftest import FIRST, SECOND
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("s3") / "demo"
-    build_demo(folder, "small")
-    return folder
 
 
 @pytest.fixture

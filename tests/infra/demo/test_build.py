@@ -15,13 +15,6 @@ from infra.demo.people import HUB_EMAIL
 EVENT_TABLES = ("watch_log", "order_lines", "posts")
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("platforms") / "demo"
-    build_demo(target, "small")
-    return target
-
-
 def read_tables(demo: Path) -> dict[str, pd.DataFrame]:
     tables = {}
     with duckdb.connect(str(demo / "stream.duckdb"), read_only=True) as connection:
