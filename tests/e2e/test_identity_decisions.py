@@ -60,33 +60,17 @@ def test_a_merge_is_everywhere_and_undone_it_never_was(home: Path, second: Night
     night = Night(SECOND, settings=settings_of(home))
     said = decided(night, one, two, "same")
     identity_to_lists(night)
-
-    # a new id for one of them, and the way from the old one
-    now = ids(night)
-    assert now[one] == now[two] in (was[one], was[two])
-    gone = ({was[one], was[two]} - {now[one]}).pop()
-    assert {account for account in was if was[account] != now[account]} == {one if was[one] == gone else two}
-    assert night.recorded("link_people")["changed_id"] == 1
-    moved = ":".join(one if was[one] == gone else two)
-    assert identity(night, "person_redirects") == [{"retired_person_id": gone, "person_id": now[one]}]
-    merge = {"kind": "merge", "person_id": now[one], "other_person_id": gone, "accounts": moved, "evidence": said}
-    assert identity(night, "person_changes") == [merge]
-
+    kept = ids(night)[one]
+    gone = ({was[one], was[two]} - {kept}).pop()
+    moved = one if was[one] == gone else two
+    one_person_has_both(night, was, (one, two), moved)
+    change = {"person_id": kept, "other_person_id": gone, "accounts": ":".join(moved)}
+    assert identity(night, "person_changes") == [{"kind": "merge", **change, "evidence": said}]
     assert explain(night, "person", one, two).because == f"people decided so: {said}"
-
-    # in the marts, at every cut
-    assert rows(home, "select person_id from marts.person_redirects") == [(now[one],)]
-    assert rows(home, "select kind, entity_id, evidence from marts.identity_changes") == [("merge", now[one], said)]
-    events = "select as_of, sum(events) from marts.person_profiles where person_id in ({}) group by all order by all"
-    both = rows(second.settings.home, events.format(f"'{was[one]}', '{was[two]}'"))
-    assert len(both) >= 5
-    assert rows(home, events.format(f"'{now[one]}'")) == both
-    for mart in LASTING:
-        assert rows(home, f"select count(*) from marts.{mart} where person_id = '{gone}'") == [(0,)]
+    marts_know_one_person(night, second, kept, gone, said)
     lists = night.read_table(night.key("lists.parquet"))
-    shown = lists.filter(pc.equal(lists["person_id"], now[one]))
+    shown = lists.filter(pc.equal(lists["person_id"], kept))
     assert {*zip(shown["platform"].to_pylist(), shown["account_id"].to_pylist(), strict=True)} == {one, two}
-
     challenger = Registry(night.settings).challenger()
     assert challenger is not None
     assert challenger.version == 2  # the model learned from them as one person
@@ -95,17 +79,9 @@ def test_a_merge_is_everywhere_and_undone_it_never_was(home: Path, second: Night
     night = Night(THIRD, settings=settings_of(home))
     said = decided(night, one, two, "different", "2026-01-02")
     third_night(night)
-    assert ids(night) == ids(third)
-    assert identity(night, "person_redirects") == []
-    split = {"kind": "split", "person_id": gone, "other_person_id": now[one], "accounts": moved, "evidence": said}
-    assert identity(night, "person_changes") == [split]
-    for mart in LASTING:
-        content = f"select count(*), sum(hash(t)) from marts.{mart} as t"
-        assert rows(home, content) == rows(third.settings.home, content), mart
-    key = night.key("lists.parquet")
-    assert night.read_table(key).equals(third.read_table(key))
-    assert night.lake.read(key) == third.lake.read(key)
-    assert night.recorded("train")["version"] == third.recorded("train")["version"] == 1
+    change = {"person_id": gone, "other_person_id": kept, "accounts": ":".join(moved)}
+    assert identity(night, "person_changes") == [{"kind": "split", **change, "evidence": said}]
+    nothing_is_left_of_it(night, third)
 
     # forgotten, it is left to the evidence, which says the same
     decided(night, one, two, "forget", "2026-01-03")
@@ -113,6 +89,41 @@ def test_a_merge_is_everywhere_and_undone_it_never_was(home: Path, second: Night
     check_identity(night)
     assert ids(night) == ids(third)
     assert [row["evidence"] for row in identity(night, "person_changes")] == ["no pair links them"]
+
+
+def one_person_has_both(night: Night, was: dict[Account, str], merged: tuple[Account, Account], moved: Account) -> None:
+    """A new id for one of the two accounts, and the way from the old one to it; nobody else's id changed."""
+    now, (one, two) = ids(night), merged
+    assert now[one] == now[two] in (was[one], was[two])
+    assert {account for account in was if was[account] != now[account]} == {moved}
+    assert night.recorded("link_people")["changed_id"] == 1
+    assert identity(night, "person_redirects") == [{"retired_person_id": was[moved], "person_id": now[one]}]
+
+
+def marts_know_one_person(night: Night, before: Night, kept: str, gone: str, said: str) -> None:
+    """At every snapshot, with the events of both."""
+    home = night.settings.home
+    assert rows(home, "select person_id from marts.person_redirects") == [(kept,)]
+    assert rows(home, "select kind, entity_id, evidence from marts.identity_changes") == [("merge", kept, said)]
+    events = "select as_of, sum(events) from marts.person_profiles where person_id in ({}) group by all order by all"
+    both = rows(before.settings.home, events.format(f"'{kept}', '{gone}'"))
+    assert len(both) >= 5
+    assert rows(home, events.format(f"'{kept}'")) == both
+    for mart in LASTING:
+        assert rows(home, f"select count(*) from marts.{mart} where person_id = '{gone}'") == [(0,)]
+
+
+def nothing_is_left_of_it(night: Night, never: Night) -> None:
+    """The night gave what it gives where nobody ever decided anything: ids, marts, lists and the serving version."""
+    assert ids(night) == ids(never)
+    assert identity(night, "person_redirects") == []
+    for mart in LASTING:
+        content = f"select count(*), sum(hash(t)) from marts.{mart} as t"
+        assert rows(night.settings.home, content) == rows(never.settings.home, content), mart
+    key = night.key("lists.parquet")
+    assert night.read_table(key).equals(never.read_table(key))
+    assert night.lake.read(key) == never.lake.read(key)
+    assert night.recorded("train")["version"] == never.recorded("train")["version"] == 1
 
 
 # --- what the gate holds back
