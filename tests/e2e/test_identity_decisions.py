@@ -29,7 +29,7 @@ from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from ml.identity.overrides import ContradictionError
 from tests.e2e.conftest import FIRST, SECOND, THIRD, TwoNights, settings_of
-from tests.e2e.identity import decided, identity, identity_to_lists, ids, rows, strangers
+from tests.e2e.identity import Account, decided, identity, identity_to_lists, ids, rows, strangers
 from tests.homes import copied
 
 # --- what people decide
