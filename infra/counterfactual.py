@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from infra.platforms.relation import literal
 from infra.settings import Settings
-from infra.warehouse import connect, dbt_vars, query, run_dbt
+from infra.warehouse import connect, query, run_dbt
 
 # whom candidates are made for is asked, and at a labelled cut it is the labels' to say
 MADE = ("candidates", "person_sequences")
@@ -60,7 +60,7 @@ def candidates_at(settings: Settings, cut: date, as_of: date, platforms: Sequenc
     labels are made of these.
     """
     with _copy(settings, UP_TO.format(future=future), {"cut": cut}, "as_of = $cut", {"cut": cut}) as copy:
-        run_dbt(copy, BUILT, dbt_vars(copy, as_of, platforms))
+        run_dbt(copy, BUILT, as_of)
         joined = "from marts.candidates left join marts.person_sequences using (as_of, person_id, platform)"
         return query(copy, f"{joined} where as_of = $cut", {"cut": cut})
 
@@ -74,7 +74,7 @@ def replace_candidates(
     """
     every_cut = "list_contains($targets, platform)"
     with _copy(settings, WITHOUT, {"sources": list(without)}, every_cut, {"targets": list(targets)}) as copy:
-        run_dbt(copy, BUILT, dbt_vars(copy, as_of, platforms))
+        run_dbt(copy, BUILT, as_of)
         with connect(settings, read_only=False) as warehouse:
             warehouse.execute(f"attach {literal(str(copy.warehouse_path))} as copy (read_only)")
             warehouse.begin()
@@ -86,9 +86,7 @@ def replace_candidates(
                 warehouse.execute(NOT_HAD.format(table=table))
             warehouse.execute("insert into marts.person_sequences by name from copy.marts.person_sequences")
             warehouse.commit()
-    run_dbt(
-        settings, ["build", "--select", "training_examples", "--full-refresh"], dbt_vars(settings, as_of, platforms)
-    )
+    run_dbt(settings, ["build", "--select", "training_examples", "--full-refresh"], as_of)
 
 
 def moved(before: pa.Table, after: pa.Table, features: Sequence[str]) -> dict[str, int]:

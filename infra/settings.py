@@ -1,5 +1,6 @@
 """Every setting of crossrec, typed, in one place; each can be set by an environment variable ``CROSSREC_<NAME>``."""
 
+import json
 import re
 from functools import cached_property
 from pathlib import Path
@@ -145,6 +146,14 @@ class Settings(BaseSettings):
     # --- the machine
     duckdb_memory_limit: str = Field("1500MB", description="Memory DuckDB may take before it spills to disk.")
     threads: int = Field(2, ge=1, description="Threads for DuckDB and TensorFlow.")
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables that give these settings again; secrets and what is not set are left out."""
+        values = self.model_dump(mode="json", exclude={"token_key"}, exclude_none=True)
+        return {
+            f"CROSSREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+        }
 
     @cached_property
     def lake_uri(self) -> str:

@@ -1,6 +1,5 @@
 """The warehouse that dbt builds: a DuckDB file, one writer at a time."""
 
-import json
 import logging
 import os
 import re
@@ -13,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from infra.duckdb_connection import extension_directory, s3_options
-from infra.lake import S3Lake, open_lake
+from infra.lake import open_lake
 from infra.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -85,65 +83,41 @@ def query_with_sequences(
         return table
 
 
-def dbt_vars(settings: Settings, as_of: date, platforms: Sequence[str]) -> dict[str, object]:
-    """What one night tells dbt: its cut, and the variables of dbt_project.yml."""
-    return {
-        "as_of": as_of.isoformat(),
-        "lake": settings.lake_uri,
-        "platforms": ",".join(platforms),
-        "horizon_days": settings.horizon_days,
-        "snapshot_every_days": settings.snapshot_every_days,
-        "training_snapshots": settings.training_snapshots,
-    }
-
-
 def run_dbt(
     settings: Settings,
     arguments: Sequence[str],
-    variables: dict[str, object],
+    as_of: date,
     on_node: Callable[[str, int, int], None] | None = None,
     log_level: str = "none",
 ) -> None:
-    """Run dbt in this process, with the project, profile and variables of the night.
+    """Run dbt in this process, for the night of ``as_of``, with the project, its profile and the settings.
 
-    The cut goes to DuckDB, all other variables to dbt: a night that differs in nothing else is not parsed anew.
     ``on_node`` hears of each finished node: its name, its number and how many there are. ``log_level`` is what dbt itself
     prints; its log file has everything.
 
     Raises:
-        WarehouseError: names every model or test that failed, with the database's message.
+        WarehouseError: names every model or test that failed, with the database's message; or seed `generators` and the
+            models do not name the same generators.
     """
     from dbt.cli.main import dbtRunner
 
-    folder = settings.home / "dbt"
-    settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
-    os.environ |= {
-        "CROSSREC_DBT_AS_OF": str(variables["as_of"]),
-        "CROSSREC_DBT_WAREHOUSE": str(settings.warehouse_path),
-        "CROSSREC_DBT_EXTENSION_DIRECTORY": str(extension_directory(settings)),
-        "CROSSREC_DBT_MEMORY_LIMIT": settings.duckdb_memory_limit,
-        "CROSSREC_DBT_THREADS": str(settings.threads),
-    }
-    constant = {name: value for name, value in variables.items() if name != "as_of"}
-    lake = open_lake(settings)
-    if isinstance(lake, S3Lake):  # dbt keeps variables of this prefix out of its logs
-        os.environ |= {f"DBT_ENV_SECRET_S3_{name.upper()}": value or "" for name, value in s3_options(lake).items()}
+    folder = settings.home.absolute() / "dbt"
 
     def hear(event: Any) -> None:
         if on_node is not None and event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult"):
             total = getattr(event.data, "total", None) or event.data.num_models  # dbt's tests call it otherwise
             on_node(event.data.node_info.node_name, event.data.index, total)
 
-    result = dbtRunner(callbacks=[hear]).invoke(
-        [
-            *arguments,
-            *("--target", "s3" if isinstance(lake, S3Lake) else "local"),
-            *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
-            *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
-            *("--vars", json.dumps(constant), "--log-level", log_level, "--log-level-file", "info"),
-            *("--no-use-colors", "--no-send-anonymous-usage-stats"),
-        ]
-    )
+    with _environment(settings, as_of):
+        result = dbtRunner(callbacks=[hear]).invoke(
+            [
+                *arguments,
+                *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
+                *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
+                *("--log-level", log_level, "--log-level-file", "info"),
+                *("--no-use-colors", "--no-send-anonymous-usage-stats"),
+            ]
+        )
     if result.success:
         return
     if result.exception is not None:
@@ -158,6 +132,29 @@ def run_dbt(
         f"dbt {arguments[0]} failed in {len(failed)} of its nodes:\n{details}\n"
         f"Remedy: {_remedy(details)}; compiled SQL lies in {folder / 'target'}, the log in {folder / 'logs'}."
     )
+
+
+@contextmanager
+def _environment(settings: Settings, as_of: date) -> "Iterator[None]":
+    """Within the block, dbt's profile and plugin find these settings and this night in the environment.
+
+    Paths are absolute, because dbt works in the folder of its project.
+    """
+    names = [f"CROSSREC_{name.upper()}" for name in Settings.model_fields if name != "token_key"]
+    names += ["CROSSREC_DBT_AS_OF", "CROSSREC_DBT_WAREHOUSE"]
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    os.environ |= settings.environment() | {
+        "CROSSREC_HOME": str(settings.home.absolute()),
+        "CROSSREC_LAKE": open_lake(settings).uri(),
+        "CROSSREC_DBT_AS_OF": as_of.isoformat(),
+        "CROSSREC_DBT_WAREHOUSE": str(settings.warehouse_path.absolute()),
+    }
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ |= before
 
 
 def _in_short(message: str) -> str:

@@ -275,11 +275,11 @@ def dbt(
 ) -> None:
     """Run dbt with the night's variables and the declared platforms, e.g. `crossrec dbt build --select candidates`."""
     from dags.steps.night import Night
-    from infra.warehouse import dbt_vars, run_dbt
+    from infra.warehouse import run_dbt
 
     settings = Settings()
     night = Night(_parse_date(as_of) if as_of else Night.newest(settings), settings=settings)
-    run_dbt(settings, context.args, dbt_vars(settings, night.as_of, list(night.platforms)), log_level="info")
+    run_dbt(settings, context.args, night.as_of, log_level="info")
 
 
 @app.command()

@@ -1,6 +1,37 @@
-{#- The night's cut: everything known before its 00:00 UTC, nothing later. infra/dbt_plugin.py sets it on every connection. -#}
+{#- The night's date: everything known before its 00:00 UTC, nothing later. infra/dbt_plugin.py sets it on every connection. -#}
 {% macro as_of() -%}
     cast(getvariable('as_of') as date)
+{%- endmacro %}
+
+{#-
+  Settings of infra/settings.py. infra/dbt_plugin.py sets them on every connection, like the date, so that a changed one does
+  not make dbt parse the project again.
+-#}
+{% macro horizon_days() -%}
+    cast(getvariable('horizon_days') as integer)
+{%- endmacro %}
+
+{% macro snapshot_every_days() -%}
+    cast(getvariable('snapshot_every_days') as integer)
+{%- endmacro %}
+
+{% macro training_snapshots() -%}
+    cast(getvariable('training_snapshots') as integer)
+{%- endmacro %}
+
+{#- Before the first node of a run: one sentence stops it where dbt knows no night, unless it is about seeds alone. -#}
+{% macro require_night() -%}
+    {%- set needing = [] -%}
+    {%- for resource in selected_resources if not resource.startswith('seed.') -%}
+        {%- do needing.append(resource) -%}
+    {%- endfor -%}
+    {%- if execute and needing and flags.WHICH in ('build', 'run', 'test') -%}
+        {%- if run_query("select getvariable('as_of')").rows[0][0] is none -%}
+            {%- do exceptions.raise_compiler_error(
+                'dbt knows no night yet: run `crossrec nightly` first, or set CROSSREC_DBT_AS_OF=YYYY-MM-DD'
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- Loads a staging model reads: all up to the night; in an incremental run those not staged yet, and the night's own again. -#}
@@ -29,11 +60,11 @@
 {#- True for what happened in the horizon after a cut, as known when the horizon closed, so that labels never change. -#}
 {% macro in_horizon(event, cut) -%}
     {{ cut }}.as_of <= {{ event }}.occurred_at
-    and {{ event }}.occurred_at < {{ cut }}.as_of + interval {{ var('horizon_days') }} day
-    and {{ event }}.known_at < {{ cut }}.as_of + interval {{ var('horizon_days') }} day
+    and {{ event }}.occurred_at < {{ cut }}.as_of + to_days({{ horizon_days() }})
+    and {{ event }}.known_at < {{ cut }}.as_of + to_days({{ horizon_days() }})
     and (
         {{ event }}.superseded_at is null
-        or {{ event }}.superseded_at >= {{ cut }}.as_of + interval {{ var('horizon_days') }} day
+        or {{ event }}.superseded_at >= {{ cut }}.as_of + to_days({{ horizon_days() }})
     )
 {%- endmacro %}
 

@@ -1,9 +1,10 @@
 {#-
-  The staged rows of one contract over all platforms, as known by the night. The platforms are the folders of
-  models/staging; `crossrec dbt` and the night pass their names, so no list of them stands in the project.
+  The staged rows of one contract over all platforms, as known by the night. A platform is a folder of models/staging:
+  infra/dbt_environment.py lists the folders whenever dbt starts, so that a new folder is all that a new platform needs. The
+  default is for tools that read the project without starting dbt, as sqlfluff and some editors do.
 -#}
 {% macro all_platforms(contract) -%}
-    {%- for platform in var('platforms').split(',') %}
+    {%- for platform in env_var('CROSSREC_DBT_PLATFORMS', 'forum,shop,stream').split(',') %}
     select * from {{ ref('stg_' ~ platform ~ '__' ~ contract) }}
     where load_date <= {{ as_of() }}
     {%- if not loop.last %}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ml.arrays import Floats, sorted_codes
 
@@ -118,3 +119,40 @@ def value_of_best(logged: pa.Table, predicted: Floats) -> dict[str, Estimate]:
         "snips": snips(reward, propensity, target),
         "doubly_robust": doubly_robust(reward, propensity, target, predicted[shown], predicted[best]),
     }
+
+
+def rewarded(explorable: pa.Table, lists: pa.Table, accounts: pa.Table, rewards: pa.Table) -> pa.Table:
+    """The candidates of each exploration slot, with the reward that the shown one brought.
+
+    Of a person's accounts on a platform, which have the same list, the first by its id stands for all. Where that account is gone,
+    nothing is known of its list, which is left out.
+
+    Args:
+        explorable: the candidates that the slot might have shown: ``person_id``, ``platform``, ``item_id``, ``is_shown`` and any other
+            columns.
+        lists: the published rows: ``person_id``, ``platform``, ``account_id``, ``item_id``, ``slot``, ``propensity``. Those with a
+            propensity below 1 stand in an exploration slot.
+        accounts: all accounts there are now: ``platform``, ``account_id``.
+        rewards: what brought a reward: ``platform``, ``account_id``, ``item_id``.
+
+    Returns:
+        ``explorable`` with ``reward`` (1.0 or 0.0, the same on all rows of a list) and ``is_explored`` (whether the row was shown by
+        exploration), in order of person_id, platform and item_id.
+    """
+    drawn = lists.filter(pc.less(lists["propensity"], 1))
+    shown = drawn.group_by(["person_id", "platform", "item_id", "slot"]).aggregate([("account_id", "min")])
+    shown = shown.rename_columns(["person_id", "platform", "item_id", "slot", "account_id"])
+    shown = shown.join(accounts, ["platform", "account_id"], join_type="left semi")
+    brought = rewards.select(["platform", "account_id", "item_id"]).append_column(
+        "reward", pa.repeat(1.0, rewards.num_rows)
+    )
+    shown = shown.join(brought, ["platform", "account_id", "item_id"]).select(
+        ["person_id", "platform", "slot", "reward"]
+    )
+    found = explorable.join(shown, ["person_id", "platform"], join_type="inner")
+    explored = pc.and_(found["is_shown"], pc.equal(found["slot"], "explored"))
+    reward = pc.fill_null(found["reward"], 0.0)
+    found = (
+        found.drop_columns(["slot", "reward"]).append_column("reward", reward).append_column("is_explored", explored)
+    )
+    return found.sort_by([(key, "ascending") for key in ("person_id", "platform", "item_id")])

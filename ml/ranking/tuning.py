@@ -18,8 +18,9 @@ from optuna.trial import TrialState
 from ml.evaluation.comparison import ALL, Contender, compare
 from ml.evaluation.metrics import Lists, by_list, ranked
 from ml.evaluation.promotion import METRIC
-from ml.ranking.features import FeatureSpec
-from ml.ranking.training import TrainingParams, score, train
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.scoring import score
+from ml.ranking.training import TrainingParams, train
 
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 8),

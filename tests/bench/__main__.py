@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: a first and a second night on the full demo, the test suite's time, and the night's model."""
+"""`python -m tests.bench`: a first and a second night on the full demo, the test suite's time, the night's model, and the code."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from infra.report.night import metric_name
+from tests.bench.house import house
 from tests.bench.measured import Measured, render, run, save
 
 FIRST, SECOND = "2000-12-15", "2000-12-16"
@@ -24,6 +25,7 @@ def nights() -> list[Measured]:
         second = run([*night, SECOND], environment, home / "second.log")
         linked = linkage(home / "var", "account_persons", "person_id", "accounts", "person")
         matched = linkage(home / "var", "item_products", "product_id", "items", "film")
+        lists = {as_of: publication(home / "var", as_of) for as_of in (FIRST, SECOND)}
         comparison = json.loads((home / f"var/lake/nights/as_of={FIRST}/evaluation.json").read_text())
     rows = [
         Measured("first night, full demo, demo platforms built too", first.seconds, "s", 360),
@@ -31,6 +33,8 @@ def nights() -> list[Measured]:
         Measured("second night (next date)", second.seconds, "s", first.seconds / 2, "half of the first night"),
         Measured("second night, peak memory of all processes", second.peak_gigabytes, "GB", 4),
     ]
+    for as_of, (rows_published, name) in lists.items():
+        rows.append(Measured(f"rows of the lists of {as_of}", rows_published, "rows", peer=f"publication {name}"))
     for what, (precision, recall) in (("accounts that are one person", linked), ("items that are one film", matched)):
         rows.append(Measured(f"{what}, pairwise precision", precision, "share", peer="the demo's truth"))
         rows.append(Measured(f"{what}, pairwise recall", recall, "share", peer="the demo's truth"))
@@ -46,6 +50,13 @@ def nights() -> list[Measured]:
         name = f"{metric_name(row['metric'])}{interval}, {row['contender']}, {row['platform']}"
         rows.append(Measured(name, row["value"], f"of {row['people']} people", peer="; ".join(peers)))
     return rows
+
+
+def publication(home: Path, as_of: str) -> tuple[int, str]:
+    """The rows of a night's publication, and its name, which holds the hash of its lists."""
+    [file] = (home / "lake" / "publications").glob(f"{as_of}-*/publication.json")
+    published = json.loads(file.read_text())
+    return published["rows"], published["publication_id"]
 
 
 def suite() -> Measured:
@@ -82,7 +93,7 @@ if __name__ == "__main__":
     if "--render" in sys.argv:
         render()
     else:
-        rows = nights()
+        rows = [*nights(), *house()]
         try:
             if "--without-tests" not in sys.argv:
                 rows.insert(4, suite())

@@ -25,8 +25,9 @@ from sklearn.linear_model import LogisticRegression
 
 from infra.demo.sources import MovieLens
 from ml.evaluation.metrics import auc, placements
-from ml.ranking.features import Feature, FeatureSpec
-from ml.ranking.training import TrainingParams, score, train
+from ml.ranking.network.features import Feature, FeatureSpec
+from ml.ranking.network.scoring import score
+from ml.ranking.training import TrainingParams, train
 from tests.bench.measured import Measured
 
 RANKER = "Wide & Deep"

@@ -30,9 +30,10 @@ from scipy.stats import bootstrap
 
 from infra.demo.sources import MovieLens
 from ml.evaluation.metrics import Lists, by_list, ranked
-from ml.ranking.features import Feature, FeatureSpec
-from ml.ranking.training import TrainingParams, score, train
-from ml.retrieval.scores import ease
+from ml.ranking.network.features import Feature, FeatureSpec
+from ml.ranking.network.scoring import score
+from ml.ranking.training import TrainingParams, train
+from ml.retrieval.item_similarity import ease
 from tests.bench.measured import Measured
 
 SHARES = (0.64, 0.80, 1.0)  # known when taught, known when judged, the end
@@ -144,7 +145,7 @@ def neighbours(own: Cut) -> Floats:
 
 
 def ease_weights(own: Cut) -> sp.csr_array:
-    """What `ml.retrieval.scores.ease` keeps, on histories that do not fade."""
+    """What `ml.retrieval.item_similarity.ease` keeps, on histories that do not fade."""
     known = own.known
     takes = pa.table(
         {

@@ -29,7 +29,8 @@ from infra.settings import Settings
 from infra.warehouse import connect, query
 from ml.evaluation.comparison import mean_interval
 from ml.evaluation.metrics import Lists, by_list, ranked
-from ml.ranking.training import score, train
+from ml.ranking.network.scoring import score
+from ml.ranking.training import train
 from tests.bench.measured import Measured, run, save
 
 FIRST, NIGHTS, SEEDS = date(2000, 12, 1), 6, (1, 2, 3)

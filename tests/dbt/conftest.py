@@ -15,7 +15,7 @@ import pytest
 
 from infra.platforms import Platform, load_platforms
 from infra.settings import Settings
-from infra.warehouse import DBT_PROJECT, connect, dbt_vars, run_dbt
+from infra.warehouse import DBT_PROJECT, connect, run_dbt
 
 # columns that arrive in their source's own type; those of text sources (SQLite, JSON lines) arrive as text
 TYPES = {
@@ -41,6 +41,28 @@ IDENTITY = {
     "product_redirects": ("retired_product_id", "product_id"),
     "person_changes": ("kind", "person_id", "other_person_id", "accounts", "evidence"),
     "product_changes": ("kind", "product_id", "other_product_id", "items", "evidence"),
+}
+RANKING = {
+    "ranked": {
+        **dict.fromkeys(
+            (
+                "person_id",
+                "account_id",
+                "platform",
+                "item_id",
+                "product_id",
+                "category",
+                "slot",
+                "model_version",
+                "strategy",
+            ),
+            "varchar",
+        ),
+        "rank": "integer",
+        "score": "double",
+        "propensity": "double",
+    },
+    "excluded_sources": {"target": "varchar", "source": "varchar"},
 }
 NO_CHANGES = ("person_redirects", "product_redirects", "person_changes", "product_changes")
 NIGHTS = [date(2000, 12, 7) + timedelta(days) for days in range(8)]
@@ -85,6 +107,15 @@ def write_no_changes(settings: Settings, as_of: date) -> None:
     accepted.write_text('{"model_version": "1", "vault_is_open": true}')
 
 
+def write_no_ranking(settings: Settings, as_of: date) -> None:
+    """A night in which nothing was ranked and no source was excluded."""
+    folder = Path(settings.lake_uri) / f"nights/as_of={as_of}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, types in RANKING.items():
+        columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in types.items())
+        _write(pa.table({column: pa.array([], pa.string()) for column in types}), columns, folder / f"{name}.parquet")
+
+
 def _write(table: pa.Table, columns: str, path: Path) -> None:
     with closing(duckdb.connect()) as connection:
         connection.register("given", table)
@@ -97,7 +128,7 @@ def _write(table: pa.Table, columns: str, path: Path) -> None:
 @dataclass(frozen=True)
 class EmptyWarehouse:
     settings: Settings
-    variables: dict[str, object]
+    as_of: date
 
 
 @pytest.fixture(scope="session")
@@ -105,15 +136,15 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
     """Every seed, source and model, without a row."""
     as_of = date(2000, 12, 15)
     settings = Settings(home=tmp_path_factory.mktemp("empty"))
-    variables = dbt_vars(settings, as_of, [platform.name for platform in platforms])
     for platform in platforms:
         for table in platform.tables:
             write_load(settings, platform, table.name, as_of, [])
     for name in ("account_persons", "item_products"):
         write_identity(settings, as_of, name, [])
     write_no_changes(settings, as_of)
-    run_dbt(settings, ["seed"], variables)
-    run_dbt(settings, ["run", "--empty"], variables)
+    write_no_ranking(settings, as_of)
+    run_dbt(settings, ["seed"], as_of)
+    run_dbt(settings, ["run", "--empty"], as_of)
     raw, identity = f"{settings.lake_uri}/raw", f"{settings.lake_uri}/identity/as_of={as_of}"
     with connect(settings, read_only=False) as warehouse:
         for platform in platforms:
@@ -130,7 +161,11 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
                 f" from read_parquet('{identity}/{name}.parquet', hive_partitioning = true) limit 0"
             )
         warehouse.execute("create table identity.person_accepted (as_of date)")
-    return EmptyWarehouse(settings, variables)
+        warehouse.execute("create schema ranking")
+        for name, types in RANKING.items():
+            columns = ", ".join(f"{column} {kind}" for column, kind in types.items())
+            warehouse.execute(f"create table ranking.{name} ({columns})")
+    return EmptyWarehouse(settings, as_of)
 
 
 # --- a small lake: three platforms, forty accounts of thirty people, thirty items of fourteen products, six weeks
@@ -304,9 +339,10 @@ class Warehouse:
     settings: Settings
 
     def run(self, night: date) -> None:
-        """The models of a night's two dbt steps, in one go."""
+        """The models that a night builds before anything is ranked, in one go."""
         arguments = ["build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
-        run_dbt(self.settings, arguments, dbt_vars(self.settings, night, sorted(ACCOUNTS)))
+        arguments += ["--exclude", "tag:lists"]
+        run_dbt(self.settings, arguments, night)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What a query gives, in an order of its own."""

@@ -9,7 +9,7 @@ from infra.warehouse import run_dbt
 
 def test_every_rule_of_the_models(empty_warehouse) -> None:
     """The unit tests beside the models; a failure shows which rows a model gave instead of those expected."""
-    run_dbt(empty_warehouse.settings, ["test", "--select", "test_type:unit"], empty_warehouse.variables)
+    run_dbt(empty_warehouse.settings, ["test", "--select", "test_type:unit"], empty_warehouse.as_of)
 
 
 NIGHTS = [date(2000, 12, day) for day in range(7, 15)]

@@ -8,7 +8,7 @@ from dags.steps.learn.judge_sources import judged_on
 from dags.steps.night import Night
 from infra import warehouse
 from infra.counterfactual import replace_candidates
-from infra.warehouse import DBT_PROJECT, dbt_vars, run_dbt
+from infra.warehouse import DBT_PROJECT, run_dbt
 from tests.dbt.conftest import NIGHTS, Warehouse
 
 PLATFORMS = ("forum", "shop", "stream")
@@ -36,7 +36,7 @@ def repeating(backfilled, copy_of, tmp_path, monkeypatch) -> Warehouse:
     monkeypatch.setattr(warehouse, "DBT_PROJECT", project)
     copy = copy_of(backfilled)
     built = ["run", "--full-refresh", "--select", "snapshot_labels+", "person_products"]
-    run_dbt(copy.settings, built, dbt_vars(copy.settings, NIGHTS[-1], PLATFORMS))
+    run_dbt(copy.settings, built, NIGHTS[-1])
     return copy
 
 

@@ -23,7 +23,7 @@ from dags.steps.serve.check_recommendations import check_recommendations
 from dags.steps.serve.score import assemble_lists, score
 from expectations.gate import GateStopped
 from infra.mlflow.registry import LoggedData, Registry
-from infra.warehouse import DBT_PROJECT, dbt_vars, run_dbt
+from infra.warehouse import DBT_PROJECT, run_dbt
 from tests.e2e.conftest import FIRST, SECOND, NightOf, settings_of
 
 pytestmark = pytest.mark.usefixtures("nothing_published")
@@ -76,8 +76,7 @@ def test_a_row_that_staging_lost_stops(night_of: NightOf) -> None:
         "delete from staging.stg_shop__events where (load_date, raw_row) = ("
         f" select (load_date, raw_row) from staging.stg_shop__events where load_date = '{SECOND}' limit 1)",
     )
-    variables = dbt_vars(night.settings, night.as_of, list(night.platforms))
-    run_dbt(night.settings, ["run", "--select", "int_quality__row_counts"], variables)
+    run_dbt(night.settings, ["run", "--select", "int_quality__row_counts"], night.as_of)
 
     message = stopped(night, "reconciliation", lambda: check_reconciliation(night))
     assert "shop.events (1)" in message

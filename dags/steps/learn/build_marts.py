@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 from dags.steps.learn.train import feature_spec
+from dags.steps.merge.check_identity import with_events
 from dags.steps.merge.link import KINDS, Kind, identity_key
 from dags.steps.night import Night
-from infra.warehouse import connect, dbt_vars, query, run_dbt
+from infra.warehouse import query, run_dbt
 from ml.identity.ids import moves
 
 log = logging.getLogger(__name__)
@@ -83,15 +84,7 @@ def _reaches_back(night: Night, kind: Kind, built_as_of: str) -> bool:
         for as_of in (night.as_of.isoformat(), built_as_of)
     )
     moved = moves(tonight, built)
-    if not moved.num_rows:
-        return False
-    with connect(night.settings) as warehouse:
-        warehouse.register("moved", moved)
-        [(eventful,)] = warehouse.execute(
-            f"select count(*) from moved semi join intermediate.int_events as events"
-            f" on moved.platform = events.platform and moved.id = events.{kind.record}_id"
-        ).fetchall()
-    return bool(eventful)
+    return moved.num_rows > 0 and with_events(night, kind, moved).num_rows > 0
 
 
 def _new_features(night: Night) -> list[str]:
@@ -113,6 +106,6 @@ def _build(night: Night, select: str, *options: str) -> None:
     run_dbt(
         night.settings,
         ["build", "--select", select, "--exclude", "test_type:unit", "--fail-fast", *options],
-        dbt_vars(night.settings, night.as_of, list(night.platforms)),
+        night.as_of,
         on_node=lambda name, number, total: log.debug(f"dbt {number}/{total} {name}"),
     )

@@ -65,10 +65,9 @@ def _check(night: Night, cut: date) -> tuple[GateResult, int]:
 def _newest_labelled_cut(night: Night) -> date | None:
     cuts = query(
         night.settings,
-        "select max(as_of) as cut from marts.snapshots semi join marts.training_examples using (as_of)"
-        " where role != 'scoring'",
+        "select as_of from marts.snapshots semi join marts.training_examples using (as_of) where role != 'scoring'",
     )
-    cut: date | None = pc.max(cuts["cut"]).as_py()
+    cut: date | None = pc.max(cuts["as_of"]).as_py()
     return cut
 
 

@@ -19,7 +19,7 @@ from expectations.training_data import (
 )
 from infra.warehouse import query
 from ml.evaluation.canary import aucs_alone
-from ml.ranking.features import FeatureSpec
+from ml.ranking.network.features import FeatureSpec
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +49,7 @@ def _short(night: Night, history: ShortHistory) -> GateResult:
 
 def _learnable(night: Night) -> GateResult:
     spec = feature_spec()
-    [recall] = query(
-        night.settings,
-        """
-        select coalesce(
-            (select sum(label) from marts.training_examples where as_of in (select as_of from marts.snapshots))
-            / nullif((
-                select count(*) from marts.snapshot_labels
-                semi join marts.candidate_pairs using (as_of, person_id, platform)
-                where as_of in (select as_of from marts.snapshots)
-            ), 0), 0
-        ) as recall
-        """,
-    )["recall"].to_pylist()
+    [recall] = query(night.settings, "from marts.candidate_recall")["recall"].to_pylist()
     constant = [feature.name for feature in spec.features if feature.may_be_constant]
     examples = examples_of(night)
     result = run_gate(

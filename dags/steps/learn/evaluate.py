@@ -22,11 +22,11 @@ from infra.warehouse import query, query_with_sequences
 from ml.evaluation.comparison import ALL, SCHEMA, Contender, compare
 from ml.evaluation.factorisation import METHODS as FACTORISATIONS
 from ml.evaluation.promotion import METRIC, decide
-from ml.ranking.features import FeatureSpec
-from ml.ranking.objectives import POSITIVE
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.objectives import POSITIVE
+from ml.ranking.network.scoring import score
+from ml.ranking.network.wide_deep import network_of
 from ml.ranking.rerank import rerank
-from ml.ranking.training import score
-from ml.ranking.wide_deep import network_of
 
 log = logging.getLogger(__name__)
 
@@ -173,9 +173,7 @@ def held_out_of(night: Night) -> HeldOut:
             f" where {cut} order by all",
             f"select person_id, product_id, age_days from marts.positive_interactions where {cut} order by person_id, product_id",
             "select person_id, platform, product_id from marts.evaluation_consumed order by all",
-            "select objective, person_id, platform, product_id from marts.objective_labels"
-            " semi join marts.evaluation_relevant using (person_id, platform)"
-            f" anti join marts.evaluation_consumed using (person_id, platform, product_id) where {cut} order by all",
+            "from marts.evaluation_objectives order by all",
         )
     )
     choices = logged_choices(Night(as_of, settings=night.settings))

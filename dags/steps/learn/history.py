@@ -26,39 +26,18 @@ def too_short_history(night: Night) -> ShortHistory | None:
     """
     if Registry(night.settings).champion() is not None:
         return None
-    [bounds] = query(night.settings, BOUNDS).to_pylist()
-    first_day, cut, held_out = bounds["first_day"], bounds["cut"], bounds["held_out"]
+    [bounds] = query(night.settings, "from marts.history_bounds").to_pylist()
+    first_day, cut, held_out = bounds["first_day"], bounds["newest_training"], bounds["evaluation"]
     history_by = bounds["second_day"] or night.as_of  # a second event that is not known yet is not known before tonight
-    if first_day is None or bounds["teaches"] or (history_by < cut and not bounds["held_out_teaches"]):
+    if first_day is None or bounds["training_has_pairs"] or (history_by < cut and not bounds["evaluation_has_pairs"]):
         return None
     first_night = first_night_to_learn(
-        cut if bounds["held_out_teaches"] else max(history_by, held_out),
+        cut if bounds["evaluation_has_pairs"] else max(history_by, held_out),
         cut,
         every=night.settings.snapshot_every_days,
         horizon=night.settings.horizon_days,
     )
     return ShortHistory((night.as_of - first_day).days, (first_night - first_day).days, first_night)
-
-
-BOUNDS = """
-with events as (
-    select
-        cast(min(greatest(occurred_at, known_at)) as date) as day,
-        row_number() over (partition by person_id order by day) as number
-    from marts.interactions
-    group by person_id, platform, event_id
-),
-teaching as (
-    select distinct as_of, role from marts.snapshots semi join marts.candidate_pairs using (as_of)
-)
-select
-    (select min(day) from events) as first_day,
-    (select min(day) from events where number = 2) as second_day,
-    (select max(as_of) from marts.snapshots where role = 'training') as cut,
-    (select as_of from marts.snapshots where role = 'evaluation') as held_out,
-    exists(from teaching where role = 'training') as teaches,
-    exists(from teaching where role = 'evaluation') as held_out_teaches
-"""
 
 
 def first_night_to_learn(first_day: date, cut: date, *, every: int, horizon: int) -> date:

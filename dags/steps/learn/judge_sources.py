@@ -15,7 +15,6 @@ from infra.counterfactual import replace_candidates
 from infra.warehouse import query
 from ml.evaluation.promotion import LARGE_COHORT
 from ml.evaluation.transfer import SCHEMA, dropped, judge, lists_by_source
-from ml.retrieval.scores import HALF_LIFE_DAYS
 
 log = logging.getLogger(__name__)
 
@@ -52,39 +51,13 @@ def check_transfer(night: Night) -> None:
 
 def judged_on(night: Night) -> dict[str, pa.Table]:
     """What `lists_by_source` is given. Who only took again what they had tells nothing, and is none of the people judged."""
-    cut = "as_of in (select as_of from marts.snapshots where role != 'scoring')"
-    return {
-        name: query(night.settings, sql)
-        for name, sql in {
-            "wanted": f"""
-                select as_of, person_id, platform, product_id, activity
-                from marts.snapshot_labels
-                semi join marts.candidate_pairs using (as_of, person_id, platform)
-                anti join marts.positive_interactions using (as_of, person_id, product_id)
-                inner join marts.person_cohorts using (as_of, person_id)
-                where {cut}
-                order by all
-                """,
-            "takes": f"""
-                select
-                    as_of, person_id, product_id, platform,
-                    pow(0.5, age_days / {HALF_LIFE_DAYS}) as weight
-                from marts.positive_interactions
-                semi join (from marts.snapshot_labels semi join marts.candidate_pairs using (as_of, person_id, platform))
-                    using (as_of, person_id)
-                where {cut}
-                order by all
-                """,
-            "leads": f"""
-                select as_of, product_id, neighbour_id, weight
-                from marts.item_similarity where {cut} and generator = 'ease' order by all
-                """,
-            "offers": f"""
-                select distinct as_of, platform, product_id
-                from marts.item_popularity where {cut} and is_available order by all
-                """,
-        }.items()
+    models = {
+        "wanted": "transfer_labels",
+        "takes": "transfer_interactions",
+        "leads": "transfer_similar_items",
+        "offers": "transfer_offers",
     }
+    return {name: query(night.settings, f"from marts.{model} order by all") for name, model in models.items()}
 
 
 def _apply(night: Night, sources: dict[str, list[str]]) -> None:

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from dags.steps.night import Night
 from dags.steps.serve.publish import publication_id
-from infra.warehouse import connect
+from infra.warehouse import query
 from ml.arrays import Floats
-from ml.evaluation.off_policy import value_of_best
+from ml.evaluation.off_policy import rewarded, value_of_best
 
 
 def logged_choices(night: Night) -> pa.Table | None:
@@ -29,11 +29,9 @@ def logged_choices(night: Night) -> pa.Table | None:
         night.lake.read(f"publications/{publication_id(night.as_of, lists)}/publication.json")
     except FileNotFoundError:
         return None
-    with connect(night.settings) as warehouse:
-        warehouse.register("lists", night.read_table(night.key("lists.parquet")))
-        warehouse.register("explorable", explorable)
-        parameters = {"as_of": night.as_of, "days": night.settings.horizon_days}
-        choices = warehouse.execute(REWARDED, parameters).to_arrow_table()
+    accounts = query(night.settings, "select platform, account_id from marts.person_accounts")
+    rewards = query(night.settings, "from marts.evaluation_rewards")
+    choices = rewarded(explorable, night.read_table(night.key("lists.parquet")), accounts, rewards)
     return choices if choices.num_rows else None
 
 
@@ -59,46 +57,3 @@ def value_of_choices(choices: pa.Table, predicted: dict[str, Floats]) -> dict[st
             for (policy, estimator), estimate in policies.items()
         ],
     }
-
-
-# of a person's accounts on a platform, which have the same list, the first stands for all
-REWARDED = """
-with shown as (
-    select person_id, platform, item_id, slot, min(account_id) as account_id
-    from lists
-    where propensity < 1
-    group by all
-),
-known_then as (
-    select * from marts.interactions
-    where
-        is_positive
-        and $as_of <= occurred_at and occurred_at < $as_of + to_days($days)
-        and known_at < $as_of + to_days($days)
-        and (superseded_at is null or superseded_at >= $as_of + to_days($days))
-),
-rewarded as (
-    select
-        shown.person_id,
-        shown.platform,
-        shown.slot,
-        cast(count(known_then.event_id) > 0 as double) as reward
-    from shown
-    inner join marts.person_accounts as accounts
-        on shown.platform = accounts.platform and shown.account_id = accounts.account_id
-    left join marts.product_items as items on shown.platform = items.platform and shown.item_id = items.item_id
-    left join known_then
-        on
-            accounts.person_id = known_then.person_id
-            and shown.platform = known_then.platform
-            and items.product_id = known_then.product_id
-    group by all
-)
-select
-    explorable.*,
-    rewarded.reward,
-    explorable.is_shown and rewarded.slot = 'explored' as is_explored
-from explorable
-inner join rewarded on explorable.person_id = rewarded.person_id and explorable.platform = rewarded.platform
-order by explorable.person_id, explorable.platform, explorable.item_id
-"""

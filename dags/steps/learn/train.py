@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,8 +19,8 @@ from dags.steps.night import Night
 from infra.mlflow.registry import LoggedData, ModelVersion, Registry
 from infra.settings import PROJECT_ROOT
 from infra.warehouse import DBT_PROJECT, query, query_with_sequences
-from ml.ranking.features import FeatureSpec
-from ml.ranking.objectives import POSITIVE, Objective
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.objectives import POSITIVE, Objective
 from ml.ranking.training import TrainedModel, TrainingParams
 from ml.ranking.training import train as train_model
 
@@ -130,31 +131,20 @@ def examples_of(night: Night) -> pa.Table:
     """The training examples of the snapshots this night uses, in a fixed order, with labels for every objective that weighs."""
     others = [Objective(name, weight) for name, weight in weighted_objectives(night).items() if name != POSITIVE]
     labels = [
-        f'cast(own[$objective_{number}] is not null as integer) as "{objective.label}", '
-        f'coalesce(own[$objective_{number}], 1) as "{objective.label_weight}"'
+        f'cast(weight_by_objective[$objective_{number}] is not null as integer) as "{objective.label}", '
+        f'coalesce(weight_by_objective[$objective_{number}], 1) as "{objective.label_weight}"'
         for number, objective in enumerate(others)
     ]
+    columns = ", ".join(["sequences.* exclude (as_of, person_id, platform)", "training_examples.*", *labels])
+    joined = "marts.training_examples left join sequences using (as_of, person_id, platform)"
+    if others:
+        joined += " left join marts.objective_weights using (as_of, person_id, platform, product_id)"
+    labelled = "as_of in (select as_of from marts.snapshots where role != 'scoring')"
     return query_with_sequences(
         night.settings,
-        f"""
-        select {", ".join(["sequences.* exclude (as_of, person_id, platform)", "training_examples.*", *labels])}
-        from marts.training_examples
-        left join sequences using (as_of, person_id, platform)
-        {OWN_LABELS if others else ""}
-        where as_of in (select as_of from marts.snapshots where role != 'scoring')
-        order by as_of, person_id, platform, item_id
-        """,
+        f"select {columns} from {joined} where {labelled} order by as_of, person_id, platform, item_id",
         {f"objective_{number}": objective.name for number, objective in enumerate(others)},
     )
-
-
-OWN_LABELS = """
-left join (
-    select as_of, person_id, platform, product_id, map(list(objective), list(weight)) as own
-    from marts.objective_labels
-    group by all
-) using (as_of, person_id, platform, product_id)
-"""
 
 
 def weighted_objectives(night: Night) -> dict[str, float]:
@@ -197,16 +187,22 @@ def split(examples: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def feature_spec() -> FeatureSpec:
-    """The features that the YAML of marts `candidates` and `person_sequences` declares now."""
-    path = DBT_PROJECT / "models" / "marts" / "_candidates__models.yml"
-    models = {model["name"]: model for model in yaml.safe_load(path.read_text())["models"]}
-    crosses = [{**cross, "feature": "cross"} for cross in models["candidates"]["config"]["meta"]["crosses"]]
+    """The features that the YAML files of marts `candidates` and `person_sequences` declare now."""
+    marts = DBT_PROJECT / "models" / "marts"
+    candidates = _declared(marts / "candidates" / "candidates.yml")
+    sequences = _declared(marts / "features" / "person_sequences.yml")
     columns = [
         {"name": column["name"], "meta": column.get("config", {}).get("meta", {})}
-        for name in ("candidates", "person_sequences")
-        for column in models[name]["columns"]
+        for column in [*candidates["columns"], *sequences["columns"]]
     ]
+    crosses = [{**cross, "feature": "cross"} for cross in candidates["config"]["meta"]["crosses"]]
     return FeatureSpec.from_dbt_columns([*columns, *crosses])
+
+
+def _declared(path: Path) -> dict[str, Any]:
+    """The one model that a dbt YAML file describes."""
+    model: dict[str, Any] = yaml.safe_load(path.read_text())["models"][0]
+    return model
 
 
 def params_of(night: Night) -> TrainingParams:

@@ -12,6 +12,7 @@ from dags.steps.night import Night
 from expectations.gate import GateResult, GateStopped, run_gate
 from expectations.identity import frame, suite
 from infra.warehouse import connect
+from ml.identity.reach import moved_share
 
 log = logging.getLogger(__name__)
 
@@ -105,45 +106,22 @@ def acceptance_key(night: Night, kind: Kind) -> str:
     return f"identity/as_of={night.as_of}/{kind.name}_accepted_changes.json"
 
 
-def _moved_share(night: Night, kind: Kind) -> float:
-    """Share of the records of both nights whose company in events changed: that is what their lists are made of.
+def with_events(night: Night, kind: Kind, records: pa.Table) -> pa.Table:
+    """Those of the records (platform, id) that any event names."""
+    with connect(night.settings) as warehouse:
+        warehouse.register("records", records)
+        found: pa.Table = warehouse.execute(
+            "from records semi join intermediate.int_identity__eventful_records as eventful"
+            " on eventful.record = $record and records.platform = eventful.platform and records.id = eventful.id",
+            {"record": kind.record},
+        ).to_arrow_table()
+        return found
 
-    An upper bound of the lists that move: a changed history may still give the same ten items.
-    """
+
+def _moved_share(night: Night, kind: Kind) -> float:
     moved = read_identity(night, f"{kind.name}_moves")
     if not moved.num_rows:
         return 0.0
-    known = night.recorded(kind.step)["known_before"]
     current = read_identity(night, kind.ids).rename_columns(["platform", "id", "cluster_id"])
-    with connect(night.settings) as warehouse:
-        warehouse.register("moved", moved)
-        warehouse.register("tonight", current)
-        [(share,)] = warehouse.execute(MOVED_SHARE.format(record=kind.record), {"known": known}).fetchall()
-        return float(share)
-
-
-# a record with events moves the others of its cluster, before or after; one without gets a history or loses one itself
-MOVED_SHARE = """
-with touched as (
-    select cluster_id from moved union select other_id from moved
-),
-records as (
-    select platform, id, cluster_id from tonight where cluster_id in (from touched)
-    union
-    select tonight.platform, tonight.id, moved.other_id
-    from tonight inner join moved on tonight.platform = moved.platform and tonight.id = moved.id
-),
-eventful as (
-    select distinct records.cluster_id
-    from moved
-    inner join intermediate.int_events as events
-        on moved.platform = events.platform and moved.id = events.{record}_id
-    inner join records on moved.platform = records.platform and moved.id = records.id
-)
-select least(1.0, count(*) / greatest($known, 1))
-from (
-    select platform, id from records where cluster_id in (from eventful)
-    union
-    select platform, id from moved
-)
-"""
+    known = night.recorded(kind.step)["known_before"]
+    return moved_share(moved, current, with_events(night, kind, moved), known)

@@ -24,20 +24,7 @@ def check_reconciliation(night: Night) -> None:
         for table in platform.tables:
             if table.contract != "none":
                 raw[platform.name, table.contract] += sum(load.rows for load in night.loads(platform.name, table.name))
-    counted = query(
-        night.settings,
-        """
-        select
-            platform,
-            contract,
-            sum(rows_staged)::bigint as staged_rows,
-            sum(rows_duplicate)::bigint as duplicate_rows,
-            sum(rows_quarantined)::bigint as quarantined_rows
-        from intermediate.int_quality__row_counts
-        group by all
-        order by all
-        """,
-    ).to_pylist()
+    counted = query(night.settings, "from intermediate.int_quality__contract_counts order by all").to_pylist()
     staged = {(row["platform"], row["contract"]): row for row in counted}
     none = {"staged_rows": 0, "duplicate_rows": 0, "quarantined_rows": 0}
     counts = [

@@ -12,11 +12,11 @@ from dags.steps.night import Night
 from dags.steps.serve.reasons import with_reasons
 from infra.mlflow.registry import Registry
 from infra.warehouse import connect, query, query_with_sequences
-from ml.ranking.features import FeatureSpec
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.scoring import not_finite
+from ml.ranking.network.scoring import score as score_candidates
 from ml.ranking.rerank import Exploration, assign_slots, rerank
 from ml.ranking.rules import check_rules
-from ml.ranking.training import not_finite
-from ml.ranking.training import score as score_candidates
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from dags.steps.learn.train import train
 from dags.steps.night import Night
 from infra.mlflow.registry import Registry
 from infra.settings import Settings
+from tests.compiled import create_views
 
 OLD, CUT, HELD_OUT, AS_OF = (date(1997, *day) for day in ((9, 11), (9, 18), (9, 25), (10, 4)))
 
@@ -60,6 +61,7 @@ def night_after(home: Path, events: list[tuple[str, str, str]], teaching: tuple[
         warehouse.execute("create table marts.candidate_pairs (as_of date)")
         for cut in teaching:
             warehouse.execute("insert into marts.candidate_pairs values ($1)", [cut])
+        create_views(warehouse, "history_bounds")
     return night
 
 

@@ -13,6 +13,7 @@ from dags.steps.learn.train import examples_of, objectives_of
 from dags.steps.night import Night
 from infra.settings import Settings
 from ml.evaluation.comparison import Contender
+from tests.compiled import create_views
 from tests.dags.learn.test_evaluate import HELD_OUT
 
 AS_OF = date(2000, 12, 15)
@@ -40,6 +41,7 @@ def night(tmp_path: Path) -> Night:
     night = Night(AS_OF, settings=Settings(home=tmp_path))
     with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
         warehouse.execute(MARTS)
+        create_views(warehouse, "objective_weights")
     return night
 
 

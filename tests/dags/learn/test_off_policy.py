@@ -12,10 +12,12 @@ from dags.steps.learn.off_policy import logged_choices, value_of_choices
 from dags.steps.night import Night
 from dags.steps.serve.publish import publication_id
 from infra.settings import Settings
+from tests.compiled import create_views
 
 CUT = date(2000, 12, 7)
 MARTS = """
 create schema marts;
+create table marts.snapshots as select date '2000-12-07' as as_of, 'evaluation' as role;
 create table marts.person_accounts as from (values ('merged', 'shop', 'C1'), ('P2', 'shop', 'C2'), ('P3', 'shop', 'C3'))
     as accounts (person_id, platform, account_id);
 create table marts.product_items as select 'shop' as platform, * from (values ('a', 'A'), ('b', 'B'))
@@ -48,6 +50,7 @@ def night(tmp_path: Path) -> Night:
     night = Night(CUT, settings=Settings(home=tmp_path, horizon_days=7))
     with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
         warehouse.execute(MARTS)
+        create_views(warehouse, "evaluation_rewards", variables={"horizon_days": 7})
     names = ["person_id", "account_id", "item_id", "slot", "propensity"]
     lists = [dict(zip(names, row, strict=True)) | {"platform": "shop"} for row in LISTS]
     night.write_table(night.key("lists.parquet"), pa.Table.from_pylist(lists))

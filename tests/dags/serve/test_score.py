@@ -11,7 +11,7 @@ from dags.steps.night import Night
 from dags.steps.serve.score import CANDIDATES, POPULAR_CANDIDATES, RULED, assemble_lists, warn_unseen_values
 from infra.settings import Settings
 from infra.warehouse import query_with_sequences
-from ml.ranking.features import Feature, FeatureSpec
+from ml.ranking.network.features import Feature, FeatureSpec
 from ml.ranking.rerank import rerank
 
 AS_OF = date(2000, 12, 15)

@@ -15,8 +15,9 @@ import pytest
 
 from infra.mlflow.registry import LoggedData, ModelVersion, Registry, RegistryError
 from infra.settings import PROJECT_ROOT, Settings
-from ml.ranking.features import Feature, FeatureSpec
-from ml.ranking.training import TrainedModel, TrainingParams, score, train
+from ml.ranking.network.features import Feature, FeatureSpec
+from ml.ranking.network.scoring import score
+from ml.ranking.training import TrainedModel, TrainingParams, train
 
 SPEC = FeatureSpec((Feature("recency", "numeric"), Feature("genre", "categorical")))
 TABLE = pa.table(

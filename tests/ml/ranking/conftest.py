@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ml.ranking.features import Feature, FeatureSpec
+from ml.ranking.network.features import Feature, FeatureSpec
 
 
 @pytest.fixture(scope="session")

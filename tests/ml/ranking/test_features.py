@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from ml.ranking.features import Feature, FeatureSpec
+from ml.ranking.network.features import Feature, FeatureSpec
 
 
 def test_reads_columns_as_dbt_has_them() -> None:

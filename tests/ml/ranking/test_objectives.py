@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from ml.ranking.features import Feature, FeatureSpec
-from ml.ranking.objectives import check_weights
-from ml.ranking.training import TrainingParams, score, train
-from ml.ranking.wide_deep import POSITIVE_ALONE, build_model, network_of
+from ml.ranking.network.features import Feature, FeatureSpec
+from ml.ranking.network.objectives import POSITIVE_ALONE, check_weights
+from ml.ranking.network.scoring import score
+from ml.ranking.network.wide_deep import WideDeep, build_model, network_of
+from ml.ranking.training import TrainingParams, train
 
 SPEC = FeatureSpec((Feature("genre", "categorical"), Feature("noise", "numeric")))
 PARAMS = TrainingParams(epochs=3, batch_size=500, hidden=(8,), embedding_dim=4, wide_l1=0.0, seed=5)
@@ -19,8 +20,8 @@ SHOP, STREAM = 600, 5_400
 
 @pytest.fixture(scope="module")
 def examples() -> pa.Table:
-    """Crime is taken in 8 of 10 cases and drama in 2; on the shop it is the other way round with purchases, and the stream
-    knows none."""
+    """Crime is positive in 8 of 10 cases and drama in 2. Purchases on the shop are the other way round. The stream has no
+    purchases."""
     random = np.random.default_rng(0)
     rows = SHOP + STREAM
     crime, shop = random.random(rows) < 0.5, np.arange(rows) < SHOP
@@ -40,7 +41,7 @@ def of_genre(platform: str) -> pa.Table:
 
 
 def test_lists_follow_the_declared_weights(examples: pa.Table) -> None:
-    """On the shop; elsewhere, where nothing is ever purchased, take alone ranks whatever a purchase weighs."""
+    """On the shop; elsewhere, where nothing is ever purchased, `positive` alone ranks, whatever a purchase weighs."""
     for purchase, best in ((0.25, "crime"), (4.0, "drama")):
         model = train(examples, None, SPEC, replace(PARAMS, objectives={"positive": 1.0, "purchase": purchase})).model
         crime, drama = score(model, SPEC, of_genre("shop"))
@@ -49,8 +50,8 @@ def test_lists_follow_the_declared_weights(examples: pa.Table) -> None:
             assert np.array_equal(
                 score(model, SPEC, of_genre(platform)), score(model, SPEC, of_genre(platform), "positive")
             )
-        take, bought = (score(model, SPEC, of_genre("shop"), name) for name in ("positive", "purchase"))
-        assert score(model, SPEC, of_genre("shop")) == pytest.approx((take + purchase * bought) / (1 + purchase))
+        positive, bought = (score(model, SPEC, of_genre("shop"), name) for name in ("positive", "purchase"))
+        assert score(model, SPEC, of_genre("shop")) == pytest.approx((positive + purchase * bought) / (1 + purchase))
 
 
 def test_a_platform_without_an_objective_does_not_teach_it(examples: pa.Table) -> None:
@@ -74,7 +75,7 @@ def test_what_was_watched_longer_counts_for_more(examples: pa.Table) -> None:
     assert drama / (1 - drama) == pytest.approx(0.1 * 0.2 / 0.8, rel=0.3)
 
 
-def test_take_alone_learns_the_same_whatever_it_weighs(examples: pa.Table) -> None:
+def test_positive_alone_learns_the_same_whatever_it_weighs(examples: pa.Table) -> None:
     """And whatever else is declared with no weight; nothing but features is an input then."""
     alone = train(examples, None, SPEC, PARAMS).model
     other = train(examples, None, SPEC, replace(PARAMS, objectives={"positive": 5.0, "purchase": 0.0})).model
@@ -83,30 +84,10 @@ def test_take_alone_learns_the_same_whatever_it_weighs(examples: pa.Table) -> No
     assert [column.name for column in alone.inputs] == ["genre", "noise"]
 
 
-def test_training_goes_on_with_the_outputs_that_the_parent_has(examples: pa.Table) -> None:
-    """The first week knows takes and clicks, the next no more clicks but purchases, and those of another platform."""
-    clicks = examples.append_column("click_label", examples["label"])
-    parent = train(clicks, None, SPEC, replace(PARAMS, objectives={"positive": 1.0, "click": 1.0})).model
-    of_parent = network_of(parent)
-    still = replace(PARAMS, epochs=1, deep_learning_rate=1e-6, wide_learning_rate=1e-5)
-    wider = replace(still, objectives={"positive": 1.0, "purchase": 1.0})
-    child = train(examples, None, SPEC, wider, parent=parent).model
-    assert score(child, SPEC, examples, "positive") == pytest.approx(
-        score(parent, SPEC, examples, "positive"), abs=1e-3
-    )
-    assert not np.allclose(network_of(child).wide.numpy()[:3, 1], of_parent.wide.numpy()[:3, 1], atol=1e-2)
-
-    elsewhere = examples.set_column(0, "platform", pa.repeat("forum", examples.num_rows))
-    grandchild = train(elsewhere, None, SPEC, wider, parent=child).model
-    assert network_of(grandchild).objectives[1].platforms == ("forum", "shop")
-    back = train(examples, None, SPEC, still, parent=grandchild).model
-    assert score(back, SPEC, examples) == pytest.approx(score(parent, SPEC, examples, "positive"), abs=1e-3)
-
-
 def test_a_saved_model_of_several_objectives_scores_raw_columns(examples: pa.Table, tmp_path: Path) -> None:
     model = train(examples, None, SPEC, replace(PARAMS, objectives={"positive": 1.0, "purchase": 0.5})).model
     model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects={"WideDeep": WideDeep})
     rows = pa.concat_tables([examples.slice(SHOP - 50, 100).select(["platform", "genre", "noise"]), of_genre("new")])
     raw = {name: tf.constant(rows[name].to_pylist()) for name in ("platform", "genre")}
     raw["noise"] = tf.constant(rows["noise"].to_pylist(), tf.float32)

@@ -195,7 +195,7 @@ def test_exploration_draws_the_last_place_with_the_propensity_it_logs() -> None:
     assert (might.size() == 1 + EXPLORED_FROM).all()
 
 
-def test_the_best_new_items_come_next_in_line_for_the_place_that_explores() -> None:
+def test_the_best_new_items_come_next_in_line_for_the_exploration_slot() -> None:
     """Those that are in the list have no need of it, and what is held back stays so, by showing (i26) and by cap (i27)."""
     table = crowd(3, 30).drop(["category"])
     item = table["item_id"]

@@ -8,9 +8,14 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from ml.ranking.features import Feature, FeatureSpec
-from ml.ranking.training import Epoch, TrainedModel, TrainingParams, _listwise, not_finite, score, train
-from ml.ranking.wide_deep import UNSEEN, build_model, fingerprint, network_of, sequence_fingerprints
+from ml.ranking.losses import listwise_loss
+from ml.ranking.network.attention import Sequences
+from ml.ranking.network.features import Feature, FeatureSpec
+from ml.ranking.network.fingerprints import fingerprint, sequence_fingerprints
+from ml.ranking.network.number_inputs import normalised
+from ml.ranking.network.scoring import not_finite, score
+from ml.ranking.network.wide_deep import UNSEEN, build_model, network_of
+from ml.ranking.training import Epoch, TrainedModel, TrainingParams, train
 
 Examples = Callable[[int, int], pa.Table]
 QUICK = TrainingParams(epochs=1, batch_size=500, hidden=(8,), embedding_dim=4, seed=5)
@@ -45,7 +50,14 @@ def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spe
     trained = network_of(train(table, None, spec, params).model)
 
     oracle = network_of(
-        build_model(spec, params.hidden, params.embedding_dim, params.ensemble_size, params.seed, trained.known_values)
+        build_model(
+            spec,
+            params.hidden,
+            params.embedding_dim,
+            params.ensemble_size,
+            params.seed,
+            trained.known_values.numpy()[:-1],
+        )
     )
     numbers = np.column_stack([table[name].to_numpy() for name in spec.numeric]).astype(np.float32)
     label = table["label"].to_numpy().astype(np.float32)
@@ -63,8 +75,9 @@ def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spe
     assert np.count_nonzero(lately.numpy() == UNSEEN) > 0
     with tf.GradientTape() as tape:
         embedded = tf.gather(oracle.embeddings, ids[:, : len(spec.categorical)])
-        taken = (tf.gather(oracle.embeddings, lately), lately != UNSEEN, tf.range(len(label)))
-        [logits] = oracle.logits(tf.gather(oracle.wide, ids), embedded, oracle.normalised(numbers), [taken])
+        sequences = Sequences(tf.gather(oracle.embeddings, lately), lately != UNSEEN, tf.range(len(label)))
+        inputs = normalised(numbers, oracle.quantiles, oracle.moments)
+        [logits] = oracle.logits(tf.gather(oracle.wide, ids), embedded, inputs, [sequences])
         labels = np.repeat(label[:, None], params.ensemble_size, axis=1)
         loss = len(label) * keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
         loss += params.embedding_l2 * tf.reduce_sum(embedded**2)
@@ -77,7 +90,7 @@ def test_one_step_is_what_keras_ftrl_and_adagrad_do(make_examples: Examples, spe
         assert np.allclose(ours.numpy(), theirs.numpy(), atol=2e-4), ours.path
 
 
-def test_sequences_tell_whoever_takes_more_of_the_same() -> None:
+def test_a_sequence_teaches_who_likes_more_of_the_same() -> None:
     """Somewhere in each sequence is one film that is liked; without the sequence no film is any likelier than another."""
     random = np.random.default_rng(1)
 
@@ -215,20 +228,20 @@ def test_one_kind_of_feature_is_enough(make_examples: Examples, spec: FeatureSpe
 
 
 def test_the_listwise_loss_by_hand() -> None:
-    """Two lists: for one member the positive holds 3/4 of the first's softmax, and the second's two positives 1/2 and 1/4.
+    """Two lists: for one tower the positive holds 3/4 of the first's softmax, and the second's two positives 1/2 and 1/4.
 
-    For the other member all rows are equal.
+    For the other tower all rows are equal.
     """
     logits = np.log(np.array([[3.0, 1.0, 2.0, 1.0, 1.0], np.ones(5)], np.float32)).T
     label = tf.constant([1.0, 0.0, 1.0, 1.0, 0.0])
-    loss = _listwise(label, tf.ones(5), tf.constant(logits), tf.constant([0, 0, 1, 1, 1], tf.int64))
+    loss = listwise_loss(label, tf.ones(5), tf.constant(logits), tf.constant([0, 0, 1, 1, 1], tf.int64))
     one, other = -np.log(3 / 4) - (np.log(1 / 2) + np.log(1 / 4)) / 2, np.log(2) + np.log(3)
     assert float(loss) == pytest.approx((one + other) / 2, abs=1e-6)
 
 
 def test_a_list_without_a_positive_teaches_no_order() -> None:
     lists, logits = tf.constant([0, 0, 1], tf.int64), tf.constant([[5.0], [1.0], [2.0]])
-    assert float(_listwise(tf.constant([0.0, 0.0, 1.0]), tf.ones(3), logits, lists)) == 0.0
+    assert float(listwise_loss(tf.constant([0.0, 0.0, 1.0]), tf.ones(3), logits, lists)) == 0.0
 
 
 def in_lists(table: pa.Table, size: int) -> pa.Table:

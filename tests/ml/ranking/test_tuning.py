@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from ml.ranking import tuning
-from ml.ranking.features import FeatureSpec
-from ml.ranking.training import TrainingParams, score, train
+from ml.ranking.network.features import FeatureSpec
+from ml.ranking.network.scoring import score
+from ml.ranking.training import TrainingParams, train
 from ml.ranking.tuning import RANGES, Tuned, search_space, tune
 
 Examples = Callable[[int, int], pa.Table]

@@ -9,20 +9,13 @@ import pytest
 import tensorflow as tf
 from scipy.special import logit
 
-from ml.ranking.features import Feature, FeatureSpec
-from ml.ranking.training import TrainedModel, TrainingParams, score, train
-from ml.ranking.wide_deep import (
-    LONGEST,
-    QUANTILES,
-    UNSEEN,
-    Fingerprints,
-    WideDeep,
-    build_model,
-    fingerprint,
-    network_of,
-    value_fingerprints,
-    with_new_values,
-)
+from ml.ranking.network.attention import Sequences, attended
+from ml.ranking.network.features import Feature, FeatureSpec
+from ml.ranking.network.fingerprints import LONGEST, fingerprint, value_fingerprints
+from ml.ranking.network.number_inputs import QUANTILES, normalised
+from ml.ranking.network.scoring import score
+from ml.ranking.network.wide_deep import UNSEEN, WideDeep, build_model, network_of
+from ml.ranking.training import TrainedModel, TrainingParams, train
 
 Examples = Callable[[int, int], pa.Table]
 
@@ -59,33 +52,22 @@ def test_fingerprints_and_buckets_never_change() -> None:
     ]
 
 
-def test_a_value_keeps_its_row_and_what_is_not_known_has_none() -> None:
+def test_a_value_has_a_row_and_what_is_not_known_has_none() -> None:
     spec = FeatureSpec((Feature("a", "categorical"), Feature("b", "categorical")))
 
     def fingerprints(*rows: tuple[str, str]) -> tf.Tensor:
         return fingerprint(tf.constant(rows))
 
-    def network(values: Fingerprints) -> WideDeep:
-        return network_of(build_model(spec, (4,), 2, ensemble_size=2, seed=0, values=values))
-
-    before = with_new_values(
-        NO_VALUES, value_fingerprints(spec.categorical, fingerprints(("x", ""), ("y", ""))).numpy()
-    )
-    found = value_fingerprints(spec.categorical, fingerprints(("new", "x"), ("x", ""), ("other", ""))).numpy()
-    after = with_new_values(before, found)
-    assert (len(before), len(after)) == (3, 6)
-    assert after[:3].tolist() == before.tolist() == sorted(before)
-    assert after[3:].tolist() == sorted(after[3:])
-
-    older, newer = network(before), network(after)
-    assert newer.known_values.tolist() == after.tolist()
-    known = older.table_rows(fingerprints(("x", ""), ("y", ""))).numpy()
-    assert sorted({*known.ravel()}) == [1, 2, 3]  # null and the empty string are a value
-    assert newer.table_rows(fingerprints(("x", ""), ("y", ""))).numpy().tolist() == known.tolist()
-    assert older.table_rows(fingerprints(("new", "x"))).numpy().tolist() == [[UNSEEN, UNSEEN]]  # b's x is not a's
-    assert newer.table_rows(fingerprints(("new", "x"))).numpy().min() > 3
-    assert newer.embeddings.numpy()[: 1 + 3].tolist() == older.embeddings.numpy().tolist()
-    assert not older.embeddings.numpy()[UNSEEN].any()
+    values = np.unique(value_fingerprints(spec.categorical, fingerprints(("x", ""), ("y", ""))).numpy())
+    assert len(values) == 3  # null and the empty string are a value
+    network = network_of(build_model(spec, (4,), 2, ensemble_size=2, seed=0, values=values))
+    assert network.known_values.numpy()[:-1].tolist() == values.tolist()
+    known = network.table_rows(fingerprints(("x", ""), ("y", ""))).numpy()
+    assert sorted({*known.ravel()}) == [1, 2, 3]
+    assert known[0, 1] == known[1, 1]
+    assert network.table_rows(fingerprints(("new", "x"))).numpy().tolist() == [[UNSEEN, UNSEEN]]  # b's x is not a's
+    assert network.table_rows(fingerprints(("y", "other"))).numpy().tolist() == [[known[1, 0], UNSEEN]]
+    assert not network.embeddings.numpy()[UNSEEN].any()
 
 
 def test_numbers_become_distribution_logarithm_and_missing_flag() -> None:
@@ -94,7 +76,7 @@ def test_numbers_become_distribution_logarithm_and_missing_flag() -> None:
     )
     network.adapt(np.arange(1, QUANTILES + 1, dtype=np.float32)[:, None])
     values = np.array([[1], [QUANTILES / 2], [QUANTILES], [np.nan], [np.inf], [-np.inf], [10 * QUANTILES]], np.float32)
-    distribution, logarithm, missing = network.normalised(values).numpy().T
+    distribution, logarithm, missing = normalised(values, network.quantiles, network.moments).numpy().T
     middle, top, bottom = 0.0, 1.0, 2 / QUANTILES - 1
     assert distribution == pytest.approx([bottom, middle, top, 0, top, bottom, top])
     assert missing.tolist() == [0, 0, 0, 1, 0, 0, 0]
@@ -121,52 +103,59 @@ def test_missing_unseen_and_infinite_inputs_have_a_score(trained: TrainedModel, 
     assert scored(genre="never seen", age="a1") != scored(genre="g1", age="a1")
 
 
-def test_log_odds_are_the_mean_of_members_that_differ(make_examples: Examples, spec: FeatureSpec) -> None:
+def test_log_odds_are_the_mean_of_towers_that_differ(make_examples: Examples, spec: FeatureSpec) -> None:
     table = make_examples(500, 1)
     params = TrainingParams(epochs=1, batch_size=100, hidden=(8, 4), ensemble_size=3)
     together = train(table, None, spec, params).model
     network = network_of(together)
 
-    def alone(member: int) -> npt.NDArray[np.float32]:
-        model = build_model(spec, params.hidden, params.embedding_dim, 1, params.seed, network.known_values)
+    def alone(tower: int) -> npt.NDArray[np.float32]:
+        model = build_model(
+            spec, params.hidden, params.embedding_dim, 1, params.seed, network.known_values.numpy()[:-1]
+        )
         own = network_of(model)
         for name in ("quantiles", "moments", "wide", "embeddings"):
             getattr(own, name).assign(getattr(network, name))
         for mine, theirs in zip(own.attention["lately"], network.attention["lately"], strict=True):
             mine.assign(theirs)
         for mine, theirs in zip([*own.kernels, *own.biases], [*network.kernels, *network.biases], strict=True):
-            mine.assign(theirs[member : member + 1])
+            mine.assign(theirs[tower : tower + 1])
         return logit(score(model, spec, table))
 
-    members = np.stack([alone(member) for member in range(params.ensemble_size)])
-    assert members.std(axis=0).min() > 1e-4
-    assert np.allclose(members.mean(axis=0), logit(score(together, spec, table)), atol=1e-4)
+    towers = np.stack([alone(tower) for tower in range(params.ensemble_size)])
+    assert towers.std(axis=0).min() > 1e-4
+    assert np.allclose(towers.mean(axis=0), logit(score(together, spec, table)), atol=1e-4)
 
 
 def test_what_is_like_the_candidate_and_newer_counts_more() -> None:
-    sequence = Feature("lately", "sequence", of=("film",))
-    network = network_of(
-        build_model(
-            FeatureSpec((Feature("film", "categorical"), sequence)), (4,), 2, ensemble_size=2, seed=0, values=NO_VALUES
-        )
-    )
     first, second = [1.0, 0.0], [0.0, 1.0]
-    taken = tf.constant([first, second] + [[7.0, 7.0]] * (LONGEST - 2), shape=(1, LONGEST, 2))
+    interacted = tf.constant([first, second] + [[7.0, 7.0]] * (LONGEST - 2), shape=(1, LONGEST, 2))
 
-    def mean(candidate: list[float], there: int) -> list[float]:
-        is_there = tf.constant([[position < there for position in range(LONGEST)]])
-        attended = network.attended(sequence, tf.constant([candidate]), taken, is_there, tf.constant([0])).numpy()[0]
-        assert attended[2:] == pytest.approx(attended[:2] * candidate)
-        return list(attended[:2])
+    def mean(candidate: list[float], known: int, position: npt.NDArray[np.float32]) -> list[float]:
+        is_known = tf.constant([[place < known for place in range(LONGEST)]])
+        sequences = Sequences(interacted, is_known, tf.constant([0]))
+        found = attended(tf.constant([candidate]), sequences, tf.eye(2), tf.constant(position)).numpy()[0]
+        assert found[2:] == pytest.approx(found[:2] * candidate)
+        return list(found[:2])
 
+    alike, newest = np.zeros(LONGEST, np.float32), np.eye(LONGEST, dtype=np.float32)[0]
     a_little, more = 1 / (1 + np.e), np.e / (1 + np.e)  # softmax of 0 and 1
-    assert mean(first, there=2) == pytest.approx([more, a_little])
-    assert mean(second, there=2) == pytest.approx([a_little, more])
-    assert mean(second, there=1) == pytest.approx(first)
-    assert mean(second, there=0) == [0, 0]
-    _, newer = network.attention["lately"]
-    newer.assign(np.eye(LONGEST)[0])
-    assert mean(second, there=2) == pytest.approx([0.5, 0.5])
+    assert mean(first, 2, alike) == pytest.approx([more, a_little])
+    assert mean(second, 2, alike) == pytest.approx([a_little, more])
+    assert mean(second, 1, alike) == pytest.approx(first)
+    assert mean(second, 0, alike) == [0, 0]
+    assert mean(second, 2, newest) == pytest.approx([0.5, 0.5])
+
+
+def test_attention_begins_with_likeness_alone_and_training_changes_it(trained: TrainedModel, spec: FeatureSpec) -> None:
+    params = TrainingParams()
+    fresh = network_of(build_model(spec, (4,), params.embedding_dim, ensemble_size=2, seed=0, values=NO_VALUES))
+    similarity, position = (weight.numpy() for weight in fresh.attention["lately"])
+    assert np.array_equal(similarity, np.eye(params.embedding_dim))
+    assert not position.any()
+    similarity, position = (weight.numpy() for weight in network_of(trained.model).attention["lately"])
+    assert not np.array_equal(similarity, np.eye(params.embedding_dim))
+    assert position.any()
 
 
 def test_a_cross_learns_what_its_parts_cannot() -> None:
@@ -174,7 +163,7 @@ def test_a_cross_learns_what_its_parts_cannot() -> None:
     a, b = random.integers(2, size=(2, 4_000))
     table = pa.table({"a": a.astype(str), "b": b.astype(str), "label": a ^ b})
     parts = (Feature("a", "categorical"), Feature("b", "categorical"))
-    params = TrainingParams(epochs=3, batch_size=500, hidden=())  # a linear deep part cannot learn XOR either
+    params = TrainingParams(epochs=3, batch_size=500, hidden=())  # a linear deep tower cannot learn XOR either
     without = train(table, table, FeatureSpec(parts), params)
     crossed = train(table, table, FeatureSpec((*parts, Feature("x", "cross", 1_000, ("a", "b")))), params)
     assert without.history[-1].holdout_auc == pytest.approx(0.5, abs=0.1)
@@ -197,7 +186,7 @@ def test_saved_model_alone_scores_raw_columns(trained: TrainedModel, make_exampl
     genres = ["never seen", None, *table["genre"].to_pylist()[2:]]
     table = table.set_column(table.column_names.index("genre"), "genre", pa.array(genres))
     trained.model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects={"WideDeep": WideDeep})
     fast = score(trained.model, trained.spec, table)
     raw = {
         "recency": table["recency"].to_numpy(),

@@ -1,17 +1,11 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
-) }}
-
--- Who gets candidates where: persons with a history of two events or more, on every platform they have an account on.
--- At a labelled cut only those who took something are asked for: nothing can be learned from the others' lists.
+-- Who gets candidates where: persons with two interactions or more, on every platform that they have an account on. At a
+-- labelled snapshot only those with a label there get candidates, because nothing can be learned from the others' lists.
 with person_platforms as (
     select * from {{ ref('person_platforms') }}
     where as_of in ({{ snapshots_to_build() }})
 ),
 
-takers as (
+labelled as (
     select distinct
         as_of,
         person_id,
@@ -19,20 +13,25 @@ takers as (
     from {{ ref('snapshot_labels') }}
 ),
 
-final as (
+pairs as (
     select
         person_platforms.as_of,
         person_platforms.person_id,
         person_platforms.platform
     from person_platforms
-    left join takers
-        on
-            person_platforms.as_of = takers.as_of
-            and person_platforms.person_id = takers.person_id
-            and person_platforms.platform = takers.platform
+    left join labelled using (as_of, person_id, platform)
     where
         person_platforms.events_all_platforms >= 2
-        and (person_platforms.as_of = {{ as_of() }} or takers.person_id is not null)
+        and (person_platforms.as_of = {{ as_of() }} or labelled.person_id is not null)
+),
+
+final as (
+    select
+        *,
+        ---- integer keys
+        {{ snapshot_key('person_id, platform') }} as pair_id,
+        {{ snapshot_key('person_id', rank='dense_rank') }} as person_key
+    from pairs
 )
 
 select * from final

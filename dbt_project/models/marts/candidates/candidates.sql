@@ -1,9 +1,3 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
-) }}
-
 with sources as (
     select * from {{ ref('candidate_sources') }}
     where as_of in ({{ snapshots_to_build() }})

@@ -2,17 +2,17 @@
 with grid as (
     select
         floor(
-            (datediff('day', date '1970-01-01', {{ as_of() }}) - {{ var('horizon_days') }})
-            / {{ var('snapshot_every_days') }}
-        ) * {{ var('snapshot_every_days') }} as newest
+            (datediff('day', date '1970-01-01', {{ as_of() }}) - {{ horizon_days() }})
+            / {{ snapshot_every_days() }}
+        ) * {{ snapshot_every_days() }} as newest
 ),
 
 labelled as (
     select
-        cast(date '1970-01-01' + cast(grid.newest - steps.step * {{ var('snapshot_every_days') }} as integer) as date) as as_of,
+        cast(date '1970-01-01' + cast(grid.newest - steps.step * {{ snapshot_every_days() }} as integer) as date) as as_of,
         case steps.step when 0 then 'evaluation' else 'training' end as role
     from grid
-    cross join range(0, {{ var('training_snapshots') }} + 1) as steps (step)
+    cross join range(0, {{ training_snapshots() }} + 1) as steps (step)
 ),
 
 final as (

@@ -2,7 +2,8 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key='as_of',
-    post_hook='{{ drop_spent_snapshots(keep_grid=false, role="evaluation") }}'
+    post_hook='{{ drop_spent_snapshots() }}',
+    meta={'kept_snapshots': 'evaluation'}
 ) }}
 
 -- What simple methods would have shown the same people at the same cut: each ranks the whole catalogue, not our candidates.

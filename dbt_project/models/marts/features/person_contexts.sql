@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
-) }}
+{{ config(meta={'kept_snapshots': 'needed'}) }}
 
 -- When and on what those who get candidates take, in the contexts of product_contexts.
 with persons as (

@@ -1,9 +1,3 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots() }}'
-) }}
-
 -- The newest interactions of each person at each cut, newest first: what neighbours, transitions and tastes are made of.
 with takes as (
     select * from {{ ref('positive_interactions') }}

@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
-) }}
+{{ config(meta={'kept_snapshots': 'needed'}) }}
 
 -- How dear those who get candidates buy: on each platform, and over all of them where platform is null. A take counts less
 -- the older it is; what has no price counts not at all.

@@ -1,9 +1,3 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots() }}'
-) }}
-
 with cuts as (
     {{ snapshots_to_build() }}
 ),

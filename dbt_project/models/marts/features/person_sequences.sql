@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
-) }}
+{{ config(meta={'kept_snapshots': 'needed'}) }}
 
 -- What the ranker reads in order. Beside each of a person's candidates the same long text would stand a hundred times.
 with pairs as (

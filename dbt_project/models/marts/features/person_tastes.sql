@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
-) }}
+{{ config(meta={'kept_snapshots': 'needed'}) }}
 
 -- What those who get candidates take, by category and by creator: on each platform, and over all of them where platform is null.
 -- A take counts less the older it is, and for each of several creators in equal parts.

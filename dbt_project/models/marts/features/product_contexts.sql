@@ -1,9 +1,3 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots() }}'
-) }}
-
 -- When and on what a product is taken, beside all takes: by hour and weekday (UTC) and by device.
 with cuts as (
     {{ snapshots_to_build() }}

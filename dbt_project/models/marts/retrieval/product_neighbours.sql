@@ -1,9 +1,3 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots() }}'
-) }}
-
 -- Co-occurrence in persons' recent histories over all platforms: two products meet when one person took both.
 -- In between, products are numbers in the order of their ids, as in `candidate_sources`.
 with person_history as (

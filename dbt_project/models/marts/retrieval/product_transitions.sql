@@ -1,9 +1,3 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='by_as_of',
-    post_hook='{{ drop_spent_snapshots() }}'
-) }}
-
 -- What people took next: pairs at most three steps apart in a person's own order of time, weighing 1, 1/2 or 1/3. Counted in
 -- sixths these are whole numbers, whose sum does not depend on the order in which threads add them.
 with history as (

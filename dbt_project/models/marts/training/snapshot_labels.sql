@@ -1,10 +1,3 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='delete+insert',
-    unique_key='as_of',
-    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
-) }}
-
 -- What really happened in the horizon after a labelled snapshot, as known when the horizon closed, so that labels never change.
 with cuts as (
     select as_of from {{ ref('snapshots') }}

@@ -1,10 +1,3 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='delete+insert',
-    unique_key='as_of',
-    post_hook='{{ drop_spent_snapshots(keep_grid=false) }}'
-) }}
-
 -- Candidates of those who took something in the horizon: only for them does a list left alone say anything.
 with labels as (
     select * from {{ ref('snapshot_labels') }}

@@ -1,5 +1,3 @@
-{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='load_date') }}
-
 with source as (
     select * from {{ source('forum', 'posts') }}
     where {{ loads_to_stage() }}

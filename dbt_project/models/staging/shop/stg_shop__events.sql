@@ -1,5 +1,3 @@
-{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='load_date') }}
-
 with lines as (
     select * from {{ source('shop', 'order_lines') }}
     where {{ loads_to_stage() }}

@@ -1,0 +1,49 @@
+{#-
+  Names of the generators, those of seed `generators`. `crossrec dbt` and the night read them from the seed's file and set the
+  variable of the environment, because dbt has to know which models to read before it reads any seed.
+-#}
+{% macro all_generators() -%}
+    {%- set default = 'repeats,ease,neighbours,graph,transitions,category_taste,segment_trending,trending,popular,new_items,towers' -%}
+    {{ return(env_var('CROSSREC_DBT_GENERATORS', default).split(',')) }}
+{%- endmacro %}
+
+{#-
+  Before candidate_sources is built: tells the generators, which are views that it reads, which snapshots it lacks. They would
+  compute all snapshots otherwise.
+-#}
+{% macro set_proposed_snapshots() -%}
+    set variable proposed_snapshots = (select list(as_of) from ({{ snapshots_to_build() }}))
+{%- endmacro %}
+
+{#- True for a snapshot that generators propose items for: those that candidate_sources builds now, or all where nothing says which. -#}
+{% macro is_proposed(as_of='as_of') -%}
+    coalesce(list_contains(getvariable('proposed_snapshots'), {{ as_of }}), true)
+{%- endmacro %}
+
+{#-
+  The last CTEs of a generator that scores products for a person: the `kept` best ones of CTE `scored` (as_of, person_key,
+  product_id, score) that the person did not consume, on each platform that offers them. A platform lacks some products, so
+  more are kept than the seed allows.
+-#}
+{% macro offers_of_the_best(scored, kept) -%}
+    best as (
+        select {{ scored }}.* from {{ scored }}
+        anti join {{ ref('consumed_products') }} as consumed using (as_of, person_key, product_id)
+        qualify row_number() over (
+            partition by {{ scored }}.person_key order by {{ scored }}.score desc, {{ scored }}.product_id
+        ) <= {{ kept }}
+    ),
+
+    final as (
+        select
+            pairs.as_of,
+            pairs.pair_id,
+            offers.offer_id,
+            best.score
+        from best
+        inner join {{ ref('candidate_pairs') }} as pairs using (as_of, person_key)
+        inner join {{ ref('offers') }} as offers using (as_of, platform, product_id)
+    )
+
+    select * from final
+{%- endmacro %}

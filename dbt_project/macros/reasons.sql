@@ -1,0 +1,35 @@
+{#-
+  The words of a reason: `template` with each {placeholder} replaced by its value; null where a value that it needs is null. What
+  comes from a source's text stands last in `values`, so that nothing in it is taken for a placeholder.
+-#}
+{% macro worded(template, values) -%}
+    {%- set ns = namespace(words=template) -%}
+    {%- for placeholder, value in values.items() -%}
+        {%- set ns.words = 'replace(' ~ ns.words ~ ", '{" ~ placeholder ~ "}', coalesce(" ~ value ~ ", ''))" -%}
+    {%- endfor -%}
+    case
+        when
+            {%- for placeholder, value in values.items() %}
+            {{ 'and ' if not loop.first }}(not contains({{ template }}, '{{ '{' ~ placeholder ~ '}' }}') or {{ value }} is not null)
+            {%- endfor %}
+            then {{ ns.words }}
+    end
+{%- endmacro %}
+
+{#-
+  Pairs of platforms as rows: in a list on the first, a reason may name what people did on the second. Its own each platform may name;
+  another's where that one declares so (`shares_reasons_with` in its sources file).
+-#}
+{% macro platforms_that_may_be_named() -%}
+    {%- set shared = {} -%}
+    {%- for table in graph.get('sources', {}).values() if table.source_meta.get('connection') -%}
+        {%- do shared.update({table.source_name: table.source_meta.get('shares_reasons_with', 'none')}) -%}
+    {%- endfor -%}
+    {%- set pairs = [] -%}
+    {%- for platform in shared | sort -%}
+        {%- for other, policy in shared | dictsort if other == platform or policy == 'all' or (policy != 'none' and platform in policy) -%}
+            {%- do pairs.append("('" ~ platform ~ "', '" ~ other ~ "')") -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ pairs | join(', ') if pairs else "('', '')" }}
+{%- endmacro %}

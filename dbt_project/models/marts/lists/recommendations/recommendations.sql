@@ -1,0 +1,92 @@
+-- The lists of tonight with their reasons. In a popular list the reason says by what it is ordered.
+with tonight as (
+    select as_of from {{ ref('snapshots') }}
+    where role = 'scoring'
+),
+
+list_rows as (
+    select * from {{ ref('list_rows') }}
+),
+
+item_reasons as (
+    select * from {{ ref('item_reasons') }}
+),
+
+generators as (
+    select * from {{ ref('generators') }}
+),
+
+items as (
+    select * from {{ ref('item_popularity') }}
+    where as_of in (select as_of from tonight)
+),
+
+segments as (
+    select * from {{ ref('segment_popularity') }}
+    where as_of in (select as_of from tonight) and events_28d > 0
+),
+
+-- an age is told only to the account that states it
+reasoned as (
+    select
+        list_rows.*,
+        case
+            when list_rows.slot = 'pinned' then 'chosen by the editors'
+            when list_rows.slot = 'explored' and item_reasons.times is null then 'something different for you'
+            when list_rows.strategy = 'popular' then
+                case
+                    when segments.product_id is not null and items.events > 0 then 'popular with people your age'
+                    when items.events_28d > 0 then concat('popular on ', list_rows.platform)
+                    when items.product_events > 0 then 'popular across platforms'
+                    when items.days_on_offer <= 60 then concat('new on ', list_rows.platform)
+                    else concat('available on ', list_rows.platform)
+                end
+            else coalesce(
+                {{ worded('generators.reason', {
+                    'verb': 'item_reasons.verb',
+                    'times': 'item_reasons.times',
+                    'platform': 'list_rows.platform',
+                    'other_platform': 'item_reasons.other_platform',
+                    'age_group': "case when segments.events_7d > 0 then 'people your age' end",
+                    'category': 'item_reasons.liked_category',
+                    'title': 'item_reasons.title',
+                }) }},
+                generators.reason_otherwise,
+                'because of what you like'
+            )
+        end as reason
+    from list_rows
+    left join item_reasons
+        on
+            list_rows.person_id = item_reasons.person_id
+            and list_rows.platform = item_reasons.platform
+            and list_rows.item_id = item_reasons.item_id
+    left join generators on item_reasons.generator = generators.generator
+    left join items on list_rows.platform = items.platform and list_rows.item_id = items.item_id
+    left join segments on list_rows.age_band = segments.segment and list_rows.product_id = segments.product_id
+),
+
+final as (
+    select
+        ---- ids
+        platform,
+        account_id,
+        person_id,
+        item_id,
+        product_id,
+        category,
+        ---- the row
+        rank,
+        score,
+        strategy,
+        slot,
+        propensity,
+        reason,
+        ---- what made it
+        as_of,
+        model_version,
+        md5(concat_ws('|', platform, account_id, item_id, cast(as_of as varchar), strategy)) as recommendation_id
+    from reasoned
+)
+
+select * from final

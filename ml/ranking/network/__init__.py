@@ -1,0 +1,5 @@
+"""The ranking network, and everything that it needs to score raw columns.
+
+A registered version carries a copy of this package. It scores with that copy where this repository is not installed. So these
+modules import each other relatively, and they import nothing else of this project.
+"""
