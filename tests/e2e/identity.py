@@ -25,7 +25,7 @@ Account = tuple[str, str]  # platform, id
 
 
 def identify(night: Night) -> None:
-    """The night's identity, from what the platforms said by the last night that was prepared."""
+    """The night's identity, from the records of the last night that was prepared."""
     link_products(night)
     link_people(night)
     check_identity(night)
@@ -65,7 +65,10 @@ def rows(home: Path, sql: str) -> list[tuple[Any, ...]]:
 
 
 def strangers(home: Path, count: int = 1) -> list[tuple[Account, Account]]:
-    """Pairs of accounts of shop and forum, each a person alone who did something before every cut; nothing links them."""
+    """Pairs of an account of the shop and one of the forum that nothing links.
+
+    Each account is a person of its own, with five events or more before every snapshot.
+    """
     found = [
         rows(
             home,

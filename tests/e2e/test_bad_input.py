@@ -1,4 +1,4 @@
-"""What goes wrong at night: one message that names the place and the remedy, and yesterday's lists stay up."""
+"""What goes wrong at night: one message names the platform or table and the remedy, and yesterday's lists stay up."""
 
 import os
 import shutil
@@ -191,11 +191,11 @@ def test_a_platform_that_went_empty_ships_what_it_had(home: Path, night_of: Nigh
     check_loads(night, "shop")
 
 
-# --- weeks and models of which nothing can be told
+# --- weeks and models that nothing can judge
 
 
 @pytest.mark.usefixtures("nothing_published")
-def test_a_held_out_week_in_which_nobody_took_anything_keeps_the_champion(night_of: NightOf) -> None:
+def test_a_held_out_week_without_a_positive_interaction_keeps_the_champion(night_of: NightOf) -> None:
     night = night_of(SECOND)
     champion = Registry(night.settings).champion()
     with connect(night.settings, read_only=False) as warehouse:

@@ -1,4 +1,4 @@
-"""A damaged lake and a full disk: what was there is kept, and the message says what heals it."""
+"""A damaged lake and a full disk: nothing that was there is lost, and the message names the remedy."""
 
 import contextlib
 import errno

@@ -35,7 +35,7 @@ def change(night: Night, sql: str) -> None:
 
 
 def stopped(night: Night, gate: str, step: Callable[[], None]) -> str:
-    """The message with which the step stops; its record says so too."""
+    """The message with which the step stops. The gate's record has the same verdict."""
     with pytest.raises(GateStopped) as error:
         step()
     assert night.recorded(f"gate-{gate}")["verdict"] == "stop"
@@ -104,7 +104,7 @@ def test_training_data_that_would_teach_nonsense_stops(broken: str, said: str, n
 def test_a_feature_that_reads_the_future_stops(
     night_of: NightOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cut was found honest, but not by this SQL."""
+    """The snapshot passed the gate before, but its SQL was another one."""
     project = tmp_path / "dbt_project"
     shutil.copytree(DBT_PROJECT, project)
     [model] = project.rglob("item_popularity.sql")
@@ -120,7 +120,7 @@ def test_a_feature_that_reads_the_future_stops(
     assert "known_by" in message
 
 
-def test_a_cut_is_checked_for_leaks_once(night_of: NightOf) -> None:
+def test_a_snapshot_is_checked_for_leaks_once(night_of: NightOf) -> None:
     for as_of in (FIRST, SECOND):
         assert night_of(as_of).recorded("leakage")["checked_in"] == FIRST.isoformat()
 
@@ -141,8 +141,8 @@ def _with(column: str, value: object) -> Callable[[pa.Table], pa.Table]:
 
     def broken(lists: pa.Table) -> pa.Table:
         values = [value, *lists[column].to_pylist()[1:]]
-        place = lists.schema.get_field_index(column)
-        return lists.set_column(place, column, pa.array(values, lists.schema.field(column).type))
+        position = lists.schema.get_field_index(column)
+        return lists.set_column(position, column, pa.array(values, lists.schema.field(column).type))
 
     return broken
 

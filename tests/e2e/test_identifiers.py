@@ -1,4 +1,4 @@
-"""Who the accounts are in real life stays in the platforms and the vault: nothing else a night leaves says it."""
+"""Who the accounts are in real life stays in the platforms and the vault. Nothing else that a night leaves names them."""
 
 import json
 import sqlite3
@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.conftest import TwoNights
 from tests.e2e.identifiers import Identifiers
 
-APART = "\n|||||\n"  # no pair of words may reach from one value into the next
+APART = "\n|||||\n"  # no pair of words may begin in one value and end in the next
 
 
 Values = Iterable[str]

@@ -37,7 +37,7 @@ from tests.homes import copied
 
 @pytest.fixture(scope="session")
 def third(two_nights: TwoNights, tmp_path_factory: pytest.TempPathFactory) -> Night:
-    """A third night, up to its lists, after which nobody ever decided anything; to be read and left as it is."""
+    """A third night, up to its lists, in a home where nobody ever decided anything. Tests only read it."""
     home = copied(two_nights.home, tmp_path_factory.mktemp("third") / "home")
     night = Night(THIRD, settings=settings_of(home))
     third_night(night)
@@ -83,7 +83,7 @@ def test_a_merge_is_everywhere_and_undone_it_never_was(home: Path, second: Night
     assert identity(night, "person_changes") == [{"kind": "split", **change, "evidence": said}]
     nothing_is_left_of_it(night, third)
 
-    # forgotten, it is left to the evidence, which says the same
+    # once the decision is forgotten, the evidence decides, with the same result
     decided(night, one, two, "forget", "2026-01-03")
     link_people(night)
     check_identity(night)
@@ -258,14 +258,14 @@ def test_before_the_first_night_nothing_can_be_decided(tmp_path: Path, cli: Call
     assert "Remedy: run `crossrec nightly` first." in str(result.exception)
 
 
-def test_a_decision_on_what_is_gone_for_good_can_be_taken_back(tmp_path: Path, cli: Callable[..., Result]) -> None:
+def test_a_decision_on_what_is_gone_for_good_can_be_withdrawn(tmp_path: Path, cli: Callable[..., Result]) -> None:
     decided(Night(FIRST, settings=Settings(home=tmp_path)), ("shop", "typo"), ("forum", "b"), "same")
     assert "shop:typo" in cli(tmp_path, "decisions").output
     assert cli(tmp_path, "forget", "shop:typo", "forum:b", *BECAUSE).exit_code == 0
     assert cli(tmp_path, "decisions").output == ""
 
 
-def test_decisions_are_taken_listed_and_taken_back(tmp_path: Path, cli: Callable[..., Result]) -> None:
+def test_decisions_are_made_listed_and_withdrawn(tmp_path: Path, cli: Callable[..., Result]) -> None:
     had(tmp_path, FIRST, PERSON, "shop:a", "forum:b", "stream:c")
     had(tmp_path, FIRST, PRODUCT, "shop:film", "forum:film")
 
@@ -286,4 +286,4 @@ def test_decisions_are_taken_listed_and_taken_back(tmp_path: Path, cli: Callable
     assert listed == ["forum:b and shop:a: same", "forum:b and stream:c: different"]
     assert "they called [twice])" in said("decisions")
     assert "forum:film and shop:film: same" in said("decisions", "--kind", "product")
-    assert cli(tmp_path, "same", "shop:a", "forum:b").exit_code != 0  # nobody says why
+    assert cli(tmp_path, "same", "shop:a", "forum:b").exit_code != 0  # a reason is missing

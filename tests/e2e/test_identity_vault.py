@@ -136,7 +136,7 @@ def test_a_first_night_with_a_closed_vault_links_by_tokens_alone(home: Path, sec
 
 
 def test_interests_link_by_themselves_where_a_threshold_says_so_and_nothing_else_compares(home: Path) -> None:
-    """Here the forum tells nobody's name, and its members have no tokens."""
+    """Here the forum's accounts have neither names nor tokens."""
     for path in (home / "lake" / "vault" / "platform=forum").rglob("*.parquet"):
         path.unlink()
     with duckdb.connect(str(home / "warehouse.duckdb")) as warehouse:

@@ -1,4 +1,4 @@
-"""People of whom nothing is known still get a list, and it says what it is."""
+"""People of whom nothing is known still get a list, and its strategy is `popular`."""
 
 from datetime import date
 from pathlib import Path
@@ -56,8 +56,11 @@ def test_a_platform_that_taught_the_model_nothing_gets_popular_lists(night_of: N
 
 
 def test_a_first_night_with_too_little_history_gives_everybody_popular_lists(prepared_home: Path) -> None:
-    """The demo begins on 20 September; its first cut with a past is 25 September, and what followed that one is known
-    when the night of 9 October begins, which also has a later cut to hold out."""
+    """The first night that trains is the one of 9 October.
+
+    The demo begins on 20 September. The first snapshot with events before it is the one of 25 September. The night of
+    9 October knows the week after that snapshot, and the week after a later one, which it holds out.
+    """
     home, as_of = prepared_home, date(1997, 9, 28)
     done = crossrec(home, *nightly(as_of))
     assert done.returncode == 0, done.stdout + done.stderr

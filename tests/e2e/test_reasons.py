@@ -10,9 +10,9 @@ from dags.steps.night import Night
 from infra.warehouse import connect
 from tests.e2e.conftest import SECOND, TwoNights, settings_of
 
-# every sentence that may be said to a person, from the events themselves: what was taken, and where
-MAY_BE_SAID = """
-select distinct interactions.person_id, lists.platform, interactions.platform as took_on,
+# every reason that a person may be given, made from the events themselves: what they interacted with, and where
+ALLOWED = """
+select distinct interactions.person_id, lists.platform, interactions.platform as other_platform,
     concat('because you ', verb, ' ', items.title, ' on ', interactions.platform) as reason
 from marts.interactions
 inner join seeds.event_types using (event_type)
@@ -21,7 +21,7 @@ inner join marts.product_items as items
     on interactions.product_id = items.product_id and items.platform in (lists.platform, interactions.platform)
 where interactions.is_positive and interactions.platform in (lists.platform, 'forum', 'stream')
 union all
-select distinct person_id, lists.platform, interactions.platform as took_on,
+select distinct person_id, lists.platform, interactions.platform as other_platform,
     concat('because you like the category ', interactions.category) as reason
 from marts.interactions
 inner join (select distinct person_id, platform from lists) as lists using (person_id)
@@ -42,7 +42,7 @@ def test_a_reason_names_only_what_the_person_did_where_it_may_be_named(warehouse
         f"""
         select lists.platform, lists.reason
         from lists
-        anti join ({MAY_BE_SAID}) as may_be_said using (person_id, platform, reason)
+        anti join ({ALLOWED}) as allowed using (person_id, platform, reason)
         where starts_with(lists.reason, 'because you ')
         """
     ).fetchall()

@@ -1,4 +1,4 @@
-"""Two consecutive nights, from three platforms' warehouses and back into them."""
+"""Two consecutive nights: from three platforms' warehouses to lists in these warehouses."""
 
 import json
 import re
