@@ -23,13 +23,13 @@ from airflow.sdk import dag, task
 def linkage_training():
     @task
     def train_products() -> None:
-        from dags.steps.merge.link import newest_linked, train_products
+        from dags.steps.merge.train_linkage import newest_linked, train_products
 
         train_products(newest_linked())
 
     @task
     def train_people() -> None:
-        from dags.steps.merge.link import newest_linked, train_people
+        from dags.steps.merge.train_linkage import newest_linked, train_people
 
         train_people(newest_linked())
 

@@ -79,9 +79,9 @@ def nightly():
 
     @task(**WAREHOUSE)
     def prepare(as_of: str, run: str) -> None:
-        from dags.steps.learn.build_marts import build_prepared
+        from dags.steps.merge.prepare import prepare
 
-        build_prepared(night(as_of, run))
+        prepare(night(as_of, run))
 
     @task
     def check_reconciliation(as_of: str, run: str) -> None:
@@ -125,11 +125,17 @@ def nightly():
 
         check_leakage(night(as_of, run))
 
-    @task(**WAREHOUSE)
+    @task
     def check_transfer(as_of: str, run: str) -> None:
         from dags.steps.learn.judge_sources import check_transfer
 
         check_transfer(night(as_of, run))
+
+    @task(**WAREHOUSE)
+    def exclude_sources(as_of: str, run: str) -> None:
+        from dags.steps.learn.exclude_sources import exclude_sources
+
+        exclude_sources(night(as_of, run))
 
     @task(outlets=[ranker])
     def train(as_of: str, run: str) -> None:
@@ -144,6 +150,18 @@ def nightly():
         evaluate(night(as_of, run))
 
     @task
+    def check_promotion(as_of: str, run: str) -> None:
+        from dags.steps.learn.check_promotion import check_promotion
+
+        check_promotion(night(as_of, run))
+
+    @task
+    def choose_serving_model(as_of: str, run: str) -> None:
+        from dags.steps.learn.choose_serving_model import choose_serving_model
+
+        choose_serving_model(night(as_of, run))
+
+    @task
     def shards(as_of: str, run: str) -> list[int]:
         return list(range(night(as_of, run).settings.scoring_shards))
 
@@ -153,9 +171,9 @@ def nightly():
 
         score(night(as_of, run), shard)
 
-    @task
+    @task(**WAREHOUSE)
     def assemble_lists(as_of: str, run: str) -> None:
-        from dags.steps.serve.score import assemble_lists
+        from dags.steps.serve.assemble_lists import assemble_lists
 
         assemble_lists(night(as_of, run))
 
@@ -173,7 +191,7 @@ def nightly():
 
     @task(map_index_template="{{ task.op_kwargs['platform'] }}", retries=2, retry_delay=timedelta(seconds=10))
     def write_back(platform: str, as_of: str, run: str) -> None:
-        from dags.steps.serve.publish import write_back
+        from dags.steps.serve.write_back import write_back
 
         with no_retry_where_waiting_does_not_cure():
             write_back(night(as_of, run), platform)
@@ -192,15 +210,16 @@ def nightly():
     linked = link_people(**when)
     identified = check_identity(**when)
     marts = build_marts(**when)
-    sources_help = check_transfer(**when)
+    helpful = exclude_sources(**when)
     evaluated = evaluate(**when)
     scored = score.partial(**when).expand(shard=shards(**when))
     published = publish(**when)
     written = write_back.partial(**when).expand(platform=platforms)
 
     loaded >> sources_hold >> prepared >> check_reconciliation(**when) >> link_products(**when) >> linked
-    linked >> identified >> marts >> sources_help
-    sources_help >> [check_training_data(**when), check_leakage(**when)] >> train(**when) >> evaluated >> scored
+    linked >> identified >> marts >> check_transfer(**when) >> helpful
+    helpful >> [check_training_data(**when), check_leakage(**when)] >> train(**when) >> evaluated
+    evaluated >> check_promotion(**when) >> choose_serving_model(**when) >> scored
     scored >> assemble_lists(**when) >> check_recommendations(**when) >> published >> written >> report(**when)
 
 

@@ -1,8 +1,9 @@
-"""Gate `recommendations`: what one platform's lists must look like before anyone sees them."""
+"""Gate `recommendations`: what the lists of one platform must be like before anyone sees them."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -20,29 +21,53 @@ COMPLETE = ("platform", "account_id", "rank", "item_id", "strategy", "slot", "pr
 LARGEST = sys.float_info.max
 
 
+def flagged(lists: pa.Table, items: pa.Table, consumed: pa.Table) -> pa.Table:
+    """The rows of ``lists`` in order of platform, account and rank, with the four `FLAGS` that `frame` needs.
+
+    Args:
+        lists: platform, account_id, rank, person_id, item_id, product_id, and any other columns.
+        items: every item of every platform: platform, item_id, is_available, is_banned.
+        consumed: what no list of a platform shows a person: person_id, platform, product_id.
+    """
+    known = items.select(["platform", "item_id", "is_available", "is_banned"])
+    known = known.append_column("in_catalogue", pa.repeat(True, known.num_rows))
+    had = consumed.select(["person_id", "platform", "product_id"])
+    had = had.append_column("is_consumed", pa.repeat(True, had.num_rows))
+    rows = lists.join(known, ["platform", "item_id"]).join(had, ["person_id", "platform", "product_id"])
+    for name in FLAGS:
+        rows = rows.set_column(rows.column_names.index(name), name, pc.fill_null(rows[name], False))
+    return rows.sort_by([(name, "ascending") for name in ("platform", "account_id", "rank")])
+
+
 def frame(
     lists: pa.Table,
     *,
     active_accounts: pa.Array | pa.ChunkedArray,
     available_items: int,
+    versions: Collection[str | None] = (),
     previous: pa.Table | None = None,
     diverse: bool = False,
 ) -> pa.Table:
-    """The frame that `suite` checks: the lists of one platform and what they are measured against.
+    """The frame that `suite` checks: the lists of one platform, and what they are measured against.
 
-    ``lists`` has platform, account_id, rank, item_id, product_id, score, strategy, slot, propensity, reason, category and four
-    booleans, false rather than null where unknown: is_consumed (this account's person already had this item or its product, and the
-    platform does not say that it is taken again), is_available (may be recommended tonight), in_catalogue (the platform has such an
-    item at all), is_banned (a rule keeps it out).
-    ``active_accounts`` are the account ids that must get a list, ``available_items`` the size of the catalogue that may
-    be recommended, ``previous`` the last publication's lists (account_id, item_id) or None. In ``diverse`` lists only rows
-    of one category stand by score.
+    Args:
+        lists: platform, account_id, rank, item_id, product_id, score, strategy, slot, propensity, reason, category, and four booleans
+            that are false rather than null where nothing is known: is_consumed (the person had this product before, and the platform
+            does not declare that its items are consumed again), is_available (the item may be recommended tonight), in_catalogue (the
+            platform has such an item at all), is_banned (a rule keeps it out).
+        active_accounts: the ids of the accounts that must get a list.
+        available_items: the size of the catalogue that may be recommended.
+        versions: the model versions of the lists of all platforms; None stands for lists that no model made.
+        previous: the lists of the last publication (account_id, item_id), or None.
+        diverse: whether only rows of one category stand by score.
 
-    Adds, on each row: rank_error (rank minus the row's place in its list), score_missing (only what is pinned needs no
-    score), score_rise (how much a ranked row's score exceeds that of the ranked row above it, 0 for others),
-    category_count (rows of its category in its list, less the pinned ones); and the same on all rows:
-    accounts_without_list, popular_share (of accounts), coverage (share of the available items in some list),
-    kept_from_previous (share of the last lists' rows still there; 1 without any).
+    Returns:
+        The rows of ``lists`` with columns about each row: rank_error (rank minus the place in its list), score_missing (only a pinned
+        row needs no score), score_rise (by how much the score of a ranked row exceeds that of the ranked row above it, 0 for others),
+        category_count (rows of its category in its list, without pinned ones). Other columns are the same on all rows:
+        accounts_without_list, model_versions (how many versions made the lists of all platforms), popular_share (of accounts), coverage
+        (share of the available items that are in some list), kept_from_previous (share of the rows of the last lists that are still
+        there; 1 without any).
     """
     import pandas as pd
 
@@ -72,6 +97,7 @@ def frame(
         "score_rise": pa.array(rise.to_numpy()),
         "category_count": pa.array(category_count, from_pandas=True),
         "accounts_without_list": everywhere(len(missing)),
+        "model_versions": everywhere(len({*versions} - {None})),
         "popular_share": everywhere(popular / max(rows["account_id"].nunique(), 1)),
         "coverage": everywhere(rows["item_id"].nunique() / max(available_items, 1)),
         "kept_from_previous": everywhere(kept),
@@ -124,6 +150,15 @@ def suite(
                     why="these people would see an empty page",
                     remedy="see why the popular fallback gave them none: a segment without items, or an account "
                     "without a person",
+                ),
+            ),
+            gxe.ExpectColumnMaxToBeBetween(
+                column="model_versions",
+                max_value=1,
+                **stop(
+                    "lists of one model version",
+                    why="a publication names one version; half of these lists would be explained, and rolled back, by another",
+                    remedy="clear the score tasks and run them again: a version was promoted while they ran",
                 ),
             ),
             gxe.ExpectCompoundColumnsToBeUnique(
@@ -188,10 +223,10 @@ def suite(
                     (
                         "is_consumed",
                         False,
-                        "nothing that the person already had and that is not taken again there",
+                        "nothing that the person already had and that is not consumed again there",
                         "people take it as proof that nobody knows them",
                         "see whether `interactions` of tonight reached the re-ranking step's filter; where a platform's items are "
-                        "taken again and again, its declaration says so (repeat_consumption)",
+                        "consumed again and again, its declaration says so (repeat_consumption)",
                     ),
                     (
                         "is_available",

@@ -111,10 +111,6 @@ class Settings(BaseSettings):
         description="Hyper-parameters of the ranker, as a JSON object that `crossrec tune` prints."
         " Its `epochs` count before `CROSSREC_EPOCHS`. Empty: the defaults.",
     )
-    warm_start: bool = Field(
-        False,
-        description="Begin training with the champion's weights, and pass once over the snapshots that it did not learn from.",
-    )
     model_name: str = Field("crossrec-ranker", description="Name of the registered model in MLflow.")
     auto_promote: bool = Field(True, description="Promote a challenger that passes the gate without asking a person.")
     seed: int = Field(20001215, description="Seed of everything random.")

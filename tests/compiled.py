@@ -1,31 +1,33 @@
 """A dbt model's SQL as dbt compiles it, for tests whose warehouse is made by hand: dbt itself needs seconds to begin."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import duckdb
 import jinja2
-import yaml
 
 from infra.warehouse import DBT_PROJECT
 
 
-def create_views(
-    warehouse: duckdb.DuckDBPyConnection, *models: str, variables: dict[str, object] | None = None, **context: object
-) -> None:
+def create_views(warehouse: duckdb.DuckDBPyConnection, *models: str, **context: object) -> None:
     """Create each model as a view of the warehouse, in the given order; what they read must be there.
 
-    ``variables`` replace those of dbt_project.yml. ``context`` replaces macros and what else models may call.
+    ``context`` replaces what models and macros get from dbt, such as `graph`.
     """
     for model in models:
-        warehouse.execute(f"create or replace view {_relation(model)} as {compiled(model, variables, **context)}")
+        warehouse.execute(f"create or replace view {_relation(model)} as {compiled(model, **context)}")
 
 
-def compiled(model: str, variables: dict[str, object] | None = None, **context: object) -> str:
-    """The SQL of a model, not as an incremental run builds it."""
-    project = yaml.safe_load((DBT_PROJECT / "dbt_project.yml").read_text())
-    known = {**project.get("vars", {}), **(variables or {})}
+def create_tables(warehouse: duckdb.DuckDBPyConnection, *models: str, **variables: object) -> None:
+    """Create each model as a table, where DuckDB's variables have these values: settings, or the night as `as_of`."""
+    for name, value in variables.items():
+        warehouse.execute(f"set variable {name} = $value", {"value": value})
+    for model in models:
+        warehouse.execute(f"create or replace table {_relation(model)} as {compiled(model)}")
+
+
+def compiled(model: str, **context: object) -> str:
+    """The SQL of a model as a full refresh builds it."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(DBT_PROJECT),
         extensions=["jinja2.ext.do"],
@@ -36,21 +38,15 @@ def compiled(model: str, variables: dict[str, object] | None = None, **context: 
         "config": lambda **_: "",
         "ref": _relation,
         "source": lambda source, table: f"{source}.{table}",
-        "var": lambda name, default=None: known.get(name, default),
         "env_var": lambda name, default=None: default,
         "is_incremental": lambda: False,
-        "graph": {},
         "return": lambda value: value,
+        "graph": {},
+        **context,
     }
-    macros: dict[str, Callable[..., Any]] = {}
     for file in sorted((DBT_PROJECT / "macros").glob("*.sql")):
-        if "{% test" not in file.read_text():
-            macros |= {
-                name: macro
-                for name, macro in vars(environment.get_template(f"macros/{file.name}").module).items()
-                if callable(macro)
-            }
-    environment.globals |= {**macros, **context}
+        module = environment.get_template(f"macros/{file.name}").module
+        environment.globals |= {name: macro for name, macro in vars(module).items() if callable(macro)}
     return environment.get_template(_files()[model].relative_to(DBT_PROJECT).as_posix()).render()
 
 

@@ -149,10 +149,10 @@ def _run_night(settings: Settings, as_of: date, demo_size: Literal["full", "smal
         where = f"task '{red}'" if red else "Airflow"
         _fail(f"the night of {as_of} is red at {where}; what was published before stays up. Log: {log_file}")
 
-    from infra.report import NightSummary, print_summary
+    from infra.report.night import NightSummary
+    from infra.report.terminal import print_summary
 
-    summary = NightSummary.model_validate(night.recorded("summary"))
-    print_summary(summary, console)
+    print_summary(night.read(NightSummary), console)
     console.print(f"done in {time.monotonic() - started:.0f} s")
 
 
@@ -197,7 +197,7 @@ def rollback(
 
     Says what it would do; `--apply` does it. Nothing is deleted: rolling forward is a rollback to the newer one.
     """
-    from dags.steps.serve.publish import roll_back
+    from dags.steps.serve.roll_back import roll_back
 
     for line in roll_back(Settings(), to, apply=not dry_run):
         console.print(line, soft_wrap=True)
@@ -274,12 +274,15 @@ def dbt(
     ] = "",
 ) -> None:
     """Run dbt with the night's variables and the declared platforms, e.g. `crossrec dbt build --select candidates`."""
+    from dags.steps.learn.exclude_sources import apply_again
     from dags.steps.night import Night
     from infra.warehouse import run_dbt
 
     settings = Settings()
     night = Night(_parse_date(as_of) if as_of else Night.newest(settings), settings=settings)
-    run_dbt(settings, context.args, night.as_of, log_level="info")
+    built: list[str] = []
+    run_dbt(settings, context.args, night.as_of, lambda name, *_: built.append(name), log_level="info")
+    apply_again(night, built)
 
 
 @app.command()

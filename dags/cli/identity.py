@@ -89,7 +89,8 @@ def _decide(
     first: str, second: str, decision: Literal["same", "different", "forget"], why: str, who: str, kind: str
 ) -> None:
     from dags.steps.merge.decisions import decide
-    from dags.steps.merge.link import KINDS, require_known
+    from dags.steps.merge.kinds import KINDS
+    from dags.steps.merge.known_records import require_known
     from dags.steps.night import Night
     from ml.identity.overrides import Override
 
@@ -98,18 +99,18 @@ def _decide(
     override = Override(_record(first), _record(second), decision, who, now, why)
     if decision != "forget":  # one about a record that was mistyped, or is gone, can be taken back
         require_known(night, KINDS[kind], (override.left, override.right))
-    decide(night.lake, kind, override)
+    decide(KINDS[kind].store(night.lake), override)
     console.print(f"{override}; the next night follows it", soft_wrap=True, markup=False)
 
 
 @app.command("decisions")
 def list_decisions(kind: Kind = "person") -> None:
     """List the decisions in force."""
-    from dags.steps.merge.decisions import every_decision
+    from dags.steps.merge.decisions import decisions_in_force
+    from dags.steps.merge.kinds import KINDS
     from infra.lake import open_lake
-    from ml.identity.overrides import in_force
 
-    for override in in_force(every_decision(open_lake(Settings()), kind)[0]):
+    for override in decisions_in_force(KINDS[kind].store(open_lake(Settings()))):
         console.print(str(override), soft_wrap=True, markup=False)
 
 
@@ -121,7 +122,7 @@ def accept(
     who: Who,
 ) -> None:
     """Accept exactly the merges and splits that stopped a night; run its task `check_identity` again afterwards."""
-    from dags.steps.merge.check_identity import accept_changes
+    from dags.steps.merge.accept_changes import accept_changes
     from dags.steps.night import Night
 
     count = accept_changes(Night(date.fromisoformat(as_of), settings=Settings()), kind, who, why)
@@ -134,7 +135,7 @@ def train(
     promote: Annotated[bool, typer.Option("--promote/--challenger", help="Let the new version serve at once.")] = False,
 ) -> None:
     """Learn the match weights again, from the newest night. The next night uses the champion, and scores every pair anew."""
-    from dags.steps.merge.link import newest_linked, train_people, train_products
+    from dags.steps.merge.train_linkage import newest_linked, train_people, train_products
 
     trained = (train_people if kind == "person" else train_products)(newest_linked(), promote=promote)
     console.print(f"version {trained.version} is {'champion' if promote else 'challenger'}")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dags.steps.learn.train import feature_spec
+from dags.steps.learn.examples import feature_spec
 from infra import warehouse
 from infra.counterfactual import candidates_at, candidates_of_one_alone, moved
 from infra.settings import Settings

@@ -6,19 +6,18 @@ from typing import Any
 import duckdb
 
 from dags.steps.learn.build_marts import build_marts
+from dags.steps.learn.check_promotion import check_promotion
+from dags.steps.learn.choose_serving_model import choose_serving_model
 from dags.steps.learn.evaluate import evaluate
 from dags.steps.learn.train import train
 from dags.steps.merge.check_identity import check_identity
 from dags.steps.merge.decisions import decide
-from dags.steps.merge.link import (
-    PERSON,
-    Kind,
-    identity_key,
-    link_people,
-    link_products,
-)
+from dags.steps.merge.kinds import PERSON, Kind
+from dags.steps.merge.link import link_people, link_products
 from dags.steps.night import Night
-from dags.steps.serve.score import assemble_lists, score
+from dags.steps.serve.assemble_lists import assemble_lists
+from dags.steps.serve.score import score
+from infra.identity_store import identity_key
 from ml.identity.overrides import Decision, Override
 
 Account = tuple[str, str]  # platform, id
@@ -36,6 +35,8 @@ def identity_to_lists(night: Night) -> None:
     build_marts(night)
     train(night)
     evaluate(night)
+    check_promotion(night)
+    choose_serving_model(night)
     for shard in range(night.settings.scoring_shards):
         score(night, shard)
     assemble_lists(night)
@@ -43,7 +44,7 @@ def identity_to_lists(night: Night) -> None:
 
 def decided(night: Night, left: Account, right: Account, decision: Decision, when: str = "2026-01-01") -> str:
     override = Override(left, right, decision, "kim", when, "they said so")
-    decide(night.lake, "person", override)
+    decide(PERSON.store(night.lake), override)
     return str(override)
 
 

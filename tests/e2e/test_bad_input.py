@@ -13,22 +13,26 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
-from dags.steps.learn.check_leakage import _newest_labelled_cut
+from dags.steps.learn.check_leakage import newest_labelled_snapshot
+from dags.steps.learn.check_promotion import check_promotion
+from dags.steps.learn.choose_serving_model import choose_serving_model
 from dags.steps.learn.evaluate import evaluate
 from dags.steps.merge.check_loads import check_loads
 from dags.steps.merge.extract import extract
 from dags.steps.merge.open_night import NightError, open_night
 from dags.steps.night import Night
+from dags.steps.records import Extracted, JudgedSources, Promotion, ServingModel
 from dags.steps.serve.check_recommendations import check_recommendations
 from dags.steps.serve.report import report
 from dags.steps.serve.score import score
-from expectations.gate import GateStopped
+from expectations.gate import GateResult, GateStopped
 from infra.mlflow.registry import Registry
 from infra.platforms import PlatformError
-from infra.report import NightSummary, print_summary
+from infra.report.facts import JudgedSource
+from infra.report.night import NightSummary
+from infra.report.terminal import print_summary
 from infra.settings import Settings
 from infra.warehouse import connect
-from ml.evaluation.transfer import SCHEMA
 from tests.e2e.conftest import FIRST, SECOND, THIRD, NightOf, crossrec, nightly
 from tests.e2e.locks import locked
 from tests.servers import Server
@@ -84,15 +88,15 @@ def test_a_platform_that_is_down_ships_its_last_good_load_and_the_summary_says_s
         shutil.rmtree(folder)
     with locked("shop", home):
         extract(night, "shop")
-    assert [load["stale"] for load in night.recorded("extract-shop")] == [True] * 4
+    assert [load.stale for load in night.read(Extracted, "shop").loads] == [True] * 4
 
     check_loads(night, "shop")
-    gate = night.recorded("gate-loads-shop")
-    assert gate["verdict"] == "warn"
-    assert any("orders (1)" in check["observed"] for check in gate["checks"] if not check["success"])
+    gate = night.read(GateResult, "loads-shop")
+    assert gate.verdict == "warn"
+    assert any("orders (1)" in check.observed for check in gate.failed)
 
     report(night)
-    summary = NightSummary.model_validate(night.recorded("summary"))
+    summary = night.read(NightSummary)
     assert {row.platform: row.stale_days for row in summary.funnel} == {"forum": 0, "shop": 1, "stream": 0}
     console = Console(record=True, width=160, file=open(os.devnull, "w"))  # noqa: SIM115
     print_summary(summary, console)
@@ -105,9 +109,9 @@ def test_its_last_good_load_stands_in_at_the_last_try_only(home: Path, night_of:
     with locked("shop", home), pytest.raises(PlatformError, match="is locked by another process") as error:
         extract(night, "shop", last_try=False)
     assert error.value.retryable
-    assert night.recorded("extract-shop") is None
+    assert night.find(Extracted, "shop") is None
     extract(night, "shop", last_try=False)
-    assert [load["stale"] for load in night.recorded("extract-shop")] == [False] * 4
+    assert [load.stale for load in night.read(Extracted, "shop").loads] == [False] * 4
 
 
 @pytest.mark.usefixtures("nothing_published")
@@ -187,7 +191,7 @@ def test_a_platform_that_went_empty_ships_what_it_had(home: Path, night_of: Nigh
     shop(home, EMPTY)
     night = night_of(THIRD)
     extract(night, "shop")
-    assert {load["rows"] for load in night.recorded("extract-shop")} == {0}
+    assert {load.rows for load in night.read(Extracted, "shop").loads} == {0}
     check_loads(night, "shop")
 
 
@@ -195,25 +199,28 @@ def test_a_platform_that_went_empty_ships_what_it_had(home: Path, night_of: Nigh
 
 
 @pytest.mark.usefixtures("nothing_published")
-def test_a_held_out_week_without_a_positive_interaction_keeps_the_champion(night_of: NightOf) -> None:
+def test_a_held_out_week_without_positive_interactions_keeps_the_champion(night_of: NightOf) -> None:
     night = night_of(SECOND)
     champion = Registry(night.settings).champion()
     with connect(night.settings, read_only=False) as warehouse:
         warehouse.execute("delete from marts.training_examples where as_of = '1998-03-05'")
         warehouse.execute("delete from marts.evaluation_relevant")
     evaluate(night)
-    gate = night.recorded("gate-promotion")
-    assert gate["verdict"] == "warn"
-    assert gate["checks"][0]["observed"] == (
-        "keep: there is nothing to judge the challenger by, for nobody with candidates took anything new in the 7 days "
-        "from 1998-03-05"
+    check_promotion(night)
+    choose_serving_model(night)
+    gate = night.read(GateResult, "promotion")
+    assert gate.verdict == "warn"
+    assert gate.checks[0].observed == (
+        "keep: there is nothing to judge the challenger by: nobody with candidates had a new positive interaction in the "
+        "7 days from 1998-03-05"
     )
+    assert champion is not None
     assert Registry(night.settings).champion() == champion
-    assert _newest_labelled_cut(night) == date(1998, 2, 26)
-    unmeasured = dict.fromkeys(SCHEMA.names) | {"source": "forum", "target": "shop", "cohort": "all", "people": 0}
-    night.record("transfer", {"judged": [unmeasured], "dropped": {}})
+    assert night.read(ServingModel) == ServingModel(version=champion.version, run_id=champion.run_id)
+    assert newest_labelled_snapshot(night) == date(1998, 2, 26)
+    night.write(JudgedSources(judged=(JudgedSource(source="forum", target="shop", people=0),), excluded={}))
     report(night)
-    summary = NightSummary.model_validate(night.recorded("summary"))
+    summary = night.read(NightSummary)
     assert summary.promotion.startswith("keep: there is nothing to judge the challenger by")
     assert not summary.metrics
 
@@ -225,8 +232,9 @@ def test_platforms_on_which_nothing_was_judged_are_named(night_of: NightOf) -> N
         for table in ("training_examples", "evaluation_relevant"):
             warehouse.execute(f"delete from marts.{table} where as_of = '1998-03-05' and platform != 'forum'")
     evaluate(night)
-    reasons = night.recorded("evaluation")["reasons"]
-    assert reasons[-1] == "warning: nothing was judged on shop, stream, where nobody took anything"
+    check_promotion(night)
+    reasons = night.read(Promotion).reasons
+    assert reasons[-1] == "warning: nothing was judged on shop, stream, without any positive interaction there"
 
 
 @pytest.mark.usefixtures("nothing_published")

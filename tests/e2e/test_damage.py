@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dags.steps.learn.build_marts import build_prepared
 from dags.steps.merge.check_loads import check_loads
 from dags.steps.merge.extract import extract
+from dags.steps.merge.prepare import prepare
 from dags.steps.night import Night
-from dags.steps.serve.publish import PublishError, current_publication, publish, published_lists, roll_back
+from dags.steps.serve.publish import publish
+from dags.steps.serve.roll_back import roll_back
 from infra.platforms import PlatformError
+from infra.publications import PublishError, current_publication, published_lists
 from infra.settings import Settings
 from infra.warehouse import WarehouseError
 from tests.e2e.conftest import FIRST, SECOND, NightOf, TwoNights, crossrec, files, served, settings_of
@@ -49,7 +51,7 @@ def test_an_older_damaged_load_is_named_by_the_build_that_meets_it(night_of: Nig
     file = Path(night.lake.uri(f"raw/platform=shop/table=customers/load_date={FIRST}/part-00000.parquet"))
     file.write_bytes(b"PAR1 and then nothing")
     with pytest.raises(WarehouseError) as error:
-        build_prepared(night)
+        prepare(night)
     assert f"the load of platform 'shop', table 'customers' of {FIRST} is damaged" in str(error.value)
     assert f"run the night of {FIRST} again" in str(error.value)
 
@@ -151,5 +153,5 @@ def test_a_full_disk_under_the_warehouse(home: Path, small_disk: Path) -> None:
     before = files(home / "lake" / "publications"), served(home)
     fill(small_disk, leave=2_000_000)
     with pytest.raises(WarehouseError, match="free space where CROSSREC_HOME and the lake lie"):
-        build_prepared(Night(SECOND, settings=settings))
+        prepare(Night(SECOND, settings=settings))
     assert (files(home / "lake" / "publications"), served(home)) == before

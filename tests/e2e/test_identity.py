@@ -7,18 +7,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from dags.steps.merge.link import (
-    PERSON,
-    PRODUCT,
-    Kind,
-    account_records,
-    identity_key,
-    link_people,
-    product_records,
-    vault,
-)
+from dags.steps.merge.kinds import PERSON, PRODUCT, Kind
+from dags.steps.merge.link import link_people
 from dags.steps.merge.linkage_model import serving_model
+from dags.steps.merge.linked_records import account_records, product_records, read_vault
 from dags.steps.night import Night
+from dags.steps.records import Linked
+from infra.identity_store import identity_key
 from ml.identity import linkage
 from tests.e2e.conftest import FIRST, SECOND, THIRD, settings_of
 from tests.e2e.identity import a_link, identify, ids
@@ -60,10 +55,10 @@ def test_items_of_one_product_are_found(second: Night) -> None:
 
 
 def pairs_of_all(night: Night, kind: Kind) -> pa.Table:
-    model = serving_model(night, kind.spec)
+    model = serving_model(night, kind)
     assert model is not None
     records = (
-        account_records(night, vault(night, model)[0], model.vectors) if kind is PERSON else product_records(night)
+        account_records(night, read_vault(night, model)[0], model.vectors) if kind is PERSON else product_records(night)
     )
     return linkage.score(records, kind.spec, model.model)
 
@@ -71,7 +66,7 @@ def pairs_of_all(night: Night, kind: Kind) -> pa.Table:
 @pytest.mark.parametrize("kind", [PERSON, PRODUCT], ids=["people", "products"])
 def test_a_night_compares_what_is_new_and_carries_all_other_scores_over(kind: Kind, second: Night) -> None:
     pairs = second.read_table(identity_key(SECOND.isoformat(), f"{kind.record}_pairs"))
-    compared = second.recorded(f"link_{'people' if kind is PERSON else 'products'}")["pairs_compared_tonight"]
+    compared = second.read(Linked, kind.name).pairs_compared_tonight
     assert compared < pairs.num_rows / 2
     assert compared > 0 or kind is PRODUCT  # the demo's catalogues have nothing new that day
     assert pairs.equals(pairs_of_all(second, kind))
@@ -80,8 +75,8 @@ def test_a_night_compares_what_is_new_and_carries_all_other_scores_over(kind: Ki
 def test_a_whole_night_of_people_is_carried_over_where_nothing_is_new(home: Path) -> None:
     night = Night(THIRD, settings=settings_of(home))
     identify(night)
-    for name in ("people", "products"):
-        assert night.recorded(f"link_{name}")["pairs_compared_tonight"] == 0
+    for kind in (PERSON, PRODUCT):
+        assert night.read(Linked, kind.name).pairs_compared_tonight == 0
     assert ids(night) == ids(Night(SECOND, settings=night.settings))
 
 
@@ -93,9 +88,9 @@ def test_an_account_that_says_something_else_is_compared_anew(home: Path, second
     changed = [row | {"fingerprint": "other"} if (row["platform"], row["id"]) == them else row for row in earlier]
     assert changed != earlier
     night.write_table(key, pa.Table.from_pylist(changed))
-    before = second.recorded("link_people")["pairs_compared_tonight"]
+    before = second.read(Linked, "person").pairs_compared_tonight
     link_people(night)
-    assert night.recorded("link_people")["pairs_compared_tonight"] > before
+    assert night.read(Linked, "person").pairs_compared_tonight > before
     pairs = night.read_table(identity_key(SECOND.isoformat(), "account_pairs"))
     assert pairs.equals(second.read_table(identity_key(SECOND.isoformat(), "account_pairs")))
 
@@ -103,8 +98,8 @@ def test_an_account_that_says_something_else_is_compared_anew(home: Path, second
 def test_another_model_compares_everything_anew(home: Path, second: Night) -> None:
     night = Night(SECOND, settings=settings_of(home))
     path = f"identity/as_of={FIRST}/person_accepted.json"
-    night.lake.put(path, json.dumps({**night.read_json(path), "model_version": "0"}).encode())
+    night.lake.put(path, json.dumps({**json.loads(night.lake.read(path)[0]), "model_version": "0"}).encode())
     link_people(night)
     pairs = night.read_table(identity_key(SECOND.isoformat(), "account_pairs"))
-    assert night.recorded("link_people")["pairs_compared_tonight"] == pairs.num_rows
+    assert night.read(Linked, "person").pairs_compared_tonight == pairs.num_rows
     assert pairs.equals(second.read_table(identity_key(SECOND.isoformat(), "account_pairs")))

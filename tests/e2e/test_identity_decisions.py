@@ -10,21 +10,17 @@ import pyarrow.compute as pc
 import pytest
 from typer.testing import Result
 
-from dags.steps.learn.build_marts import build_prepared
 from dags.steps.merge.check_identity import check_identity
 from dags.steps.merge.explain import explain
 from dags.steps.merge.extract import extract
-from dags.steps.merge.link import (
-    PERSON,
-    PRODUCT,
-    Before,
-    Kind,
-    UnknownRecordError,
-    identity_key,
-    link_people,
-)
+from dags.steps.merge.kinds import PERSON, PRODUCT, Kind
+from dags.steps.merge.known_records import UnknownRecordError
+from dags.steps.merge.link import link_people
+from dags.steps.merge.prepare import prepare
 from dags.steps.night import Night
-from expectations.gate import GateStopped
+from dags.steps.records import Linked, MovedShare, Trained
+from expectations.gate import GateResult, GateStopped
+from infra.identity_store import identity_key
 from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from ml.identity.overrides import ContradictionError
@@ -47,7 +43,7 @@ def third(two_nights: TwoNights, tmp_path_factory: pytest.TempPathFactory) -> Ni
 def third_night(night: Night) -> None:
     for platform in night.platforms:
         extract(night, platform)
-    build_prepared(night)
+    prepare(night)
     identity_to_lists(night)
 
 
@@ -96,7 +92,7 @@ def one_person_has_both(night: Night, was: dict[Account, str], merged: tuple[Acc
     now, (one, two) = ids(night), merged
     assert now[one] == now[two] in (was[one], was[two])
     assert {account for account in was if was[account] != now[account]} == {moved}
-    assert night.recorded("link_people")["changed_id"] == 1
+    assert night.read(Linked, "person").changed_id == 1
     assert identity(night, "person_redirects") == [{"retired_person_id": was[moved], "person_id": now[one]}]
 
 
@@ -123,7 +119,7 @@ def nothing_is_left_of_it(night: Night, never: Night) -> None:
     key = night.key("lists.parquet")
     assert night.read_table(key).equals(never.read_table(key))
     assert night.lake.read(key) == never.lake.read(key)
-    assert night.recorded("train")["version"] == never.recorded("train")["version"] == 1
+    assert night.read(Trained).version == never.read(Trained).version == 1
 
 
 # --- what the gate holds back
@@ -132,7 +128,7 @@ def nothing_is_left_of_it(night: Night, never: Night) -> None:
 def stopped(night: Night, kind: str = "person") -> str:
     with pytest.raises(GateStopped) as error:
         check_identity(night)
-    assert night.recorded(f"gate-identity-{kind}")["verdict"] == "stop"
+    assert night.read(GateResult, f"identity_{kind}s").verdict == "stop"
     message = str(error.value)
     assert "what was published before stays up" in message
     assert f"crossrec identity accept {kind} {SECOND}" in message
@@ -154,7 +150,7 @@ def test_merges_that_move_too_much_stop_until_somebody_accepts_them(
 
     # the next night compares itself with the night before this one
     def compares_with(as_of: date) -> bool:
-        known = Before.of(after, PERSON).ids
+        known = PERSON.store(after.lake).previous(after.as_of).ids
         assert known is not None
         return known.to_pylist() == [
             {"platform": platform, "id": record, "cluster_id": of}
@@ -170,14 +166,14 @@ def test_merges_that_move_too_much_stop_until_somebody_accepts_them(
     assert accepted.exit_code == 0, accepted.output
     assert "2 merges and splits" in accepted.output
     check_identity(night)
-    assert night.recorded("moves_person")["accepted"] is True
+    assert night.read(MovedShare, "person").accepted is True
     assert compares_with(SECOND)
 
     # another change is another question, and so is what is left of this one
     decided(night, *pairs[2], "same")
     link_people(night)
     assert str(said[0]) in stopped(night)
-    assert night.recorded("moves_person")["accepted"] is False
+    assert night.read(MovedShare, "person").accepted is False
     assert compares_with(FIRST)
     decided(night, *pairs[2], "different", "2026-01-02")
     link_people(night)

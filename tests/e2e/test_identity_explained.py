@@ -8,13 +8,10 @@ import pytest
 from typer.testing import Result
 
 from dags.steps.merge.explain import explain
-from dags.steps.merge.link import (
-    PERSON,
-    UnknownRecordError,
-    account_records,
-    vault,
-)
+from dags.steps.merge.kinds import PERSON
+from dags.steps.merge.known_records import UnknownRecordError
 from dags.steps.merge.linkage_model import serving_model
+from dags.steps.merge.linked_records import account_records, read_vault
 from dags.steps.night import Night
 from tests.e2e.conftest import SECOND, TwoNights, settings_of
 from tests.e2e.identifiers import Identifiers
@@ -94,8 +91,8 @@ def test_explain_prints_a_waterfall_without_what_was_compared(
 
 def said_of_themselves(second: Night, pair: dict[str, Any]) -> list[object]:
     """What the vault has of both accounts, as written and as compared; two letters of a state are in any text."""
-    model = serving_model(second, PERSON.spec)
-    people, _ = vault(second, model)
+    model = serving_model(second, PERSON)
+    people, _ = read_vault(second, model)
     accounts = [(pair[f"platform_{end}"], pair[f"id_{end}"]) for end in ("l", "r")]
     return [
         value

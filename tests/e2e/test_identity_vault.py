@@ -13,14 +13,12 @@ import pytest
 
 from dags.steps.merge.check_identity import check_identity
 from dags.steps.merge.explain import explain
-from dags.steps.merge.link import (
-    PERSON,
-    PRODUCT,
-    identity_key,
-    link_people,
-)
+from dags.steps.merge.kinds import PERSON, PRODUCT
+from dags.steps.merge.link import link_people
 from dags.steps.merge.linkage_model import serving_model
 from dags.steps.night import Night
+from dags.steps.records import Linked
+from infra.identity_store import identity_key
 from tests.e2e.conftest import FIRST, SECOND, THIRD, settings_of
 from tests.e2e.identity import Account, identify, ids, rows
 
@@ -90,7 +88,7 @@ def test_a_closed_vault_costs_new_accounts_their_names_for_one_night(
         identify(night)
     warning = "Tonight links accounts that are new by what is certain only: their tokens."
     assert [r.levelname for r in caplog.records if warning in r.getMessage()] == ["WARNING"]
-    assert night.recorded("link_people")["vault_is_open"] is False
+    assert night.read(Linked, "person").vault_is_open is False
 
     tonight, before = ids(night), ids(first)
     assert tonight[by_token[0]] == tonight[by_token[1]]
@@ -111,7 +109,7 @@ def test_names_without_their_frequencies_are_as_good_as_none(home: Path, caplog:
     with caplog.at_level(logging.INFO):
         identify(night)
     assert "how frequent names are cannot be read" in caplog.text
-    assert night.recorded("link_people")["vault_is_open"] is False
+    assert night.read(Linked, "person").vault_is_open is False
     assert ids(night) == ids(Night(SECOND, settings=night.settings))
 
 
@@ -125,8 +123,8 @@ def test_a_first_night_with_a_closed_vault_links_by_tokens_alone(home: Path, sec
     with no_vault(home):
         link_people(night)
         check_identity(night)
-    assert serving_model(night, PERSON.spec) is None
-    assert night.recorded("link_people")["model_version"] == "untrained"
+    assert serving_model(night, PERSON) is None
+    assert night.read(Linked, "person").model_version == "untrained"
     by_token, by_name = persons_of_two(second, sharing=True), persons_of_two(second, sharing=False)
     assert ids(night)[by_token[0]] == ids(night)[by_token[1]]
     assert ids(night)[by_name[0]] != ids(night)[by_name[1]]
@@ -172,14 +170,16 @@ def test_interests_link_by_themselves_where_a_threshold_says_so_and_nothing_else
 
 def test_every_night_shows_what_interests_alone_would_tell_by_the_model_in_use(second: Night) -> None:
     """The first night trained it."""
-    model = serving_model(second, PERSON.spec)
+    model = serving_model(second, PERSON)
     assert model is not None
-    curve = second.recorded("interests_alone")
-    assert [round(point["threshold"], 2) for point in curve] == [round(0.05 * step, 2) for step in range(20)]
-    assert curve == model.interests_alone == Night(FIRST, settings=second.settings).recorded("interests_alone")
+    curve = second.read(Linked, "person").interests_alone
+    assert [round(point.threshold, 2) for point in curve] == [round(0.05 * step, 2) for step in range(20)]
+    assert (
+        curve == model.interests_alone == Night(FIRST, settings=second.settings).read(Linked, "person").interests_alone
+    )
     page = second.lake.read(second.key("report.html"))[0].decode()
     assert "Interests alone link nobody" in page
-    assert f"<td>{100 * curve[-1]['precision']:.2f}%</td><td>{100 * curve[-1]['recall']:.1f}%</td>" in page
+    assert f"<td>{100 * curve[-1].precision:.2f}%</td><td>{100 * curve[-1].recall:.1f}%</td>" in page
 
 
 def test_a_version_of_before_the_curve_was_kept_links_without_one(home: Path) -> None:
@@ -187,4 +187,4 @@ def test_a_version_of_before_the_curve_was_kept_links_without_one(home: Path) ->
         path.unlink()
     night = Night(SECOND, settings=settings_of(home))
     link_people(night)
-    assert night.recorded("interests_alone") == []
+    assert night.read(Linked, "person").interests_alone == ()

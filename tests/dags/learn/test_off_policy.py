@@ -10,9 +10,9 @@ import pytest
 
 from dags.steps.learn.off_policy import logged_choices, value_of_choices
 from dags.steps.night import Night
-from dags.steps.serve.publish import publication_id
+from infra.publications import publication_id
 from infra.settings import Settings
-from tests.compiled import create_views
+from tests.compiled import create_tables
 
 CUT = date(2000, 12, 7)
 MARTS = """
@@ -50,7 +50,7 @@ def night(tmp_path: Path) -> Night:
     night = Night(CUT, settings=Settings(home=tmp_path, horizon_days=7))
     with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
         warehouse.execute(MARTS)
-        create_views(warehouse, "evaluation_rewards", variables={"horizon_days": 7})
+        create_tables(warehouse, "evaluation_rewards", horizon_days=7)
     names = ["person_id", "account_id", "item_id", "slot", "propensity"]
     lists = [dict(zip(names, row, strict=True)) | {"platform": "shop"} for row in LISTS]
     night.write_table(night.key("lists.parquet"), pa.Table.from_pylist(lists))
@@ -73,8 +73,8 @@ def test_a_place_that_explores_is_rewarded_where_its_product_was_taken_within_th
         ("P2", "b", 0.2, False, False, 0.0, 1.5),
     ]
     value = value_of_choices(choices, {"challenger": np.array([0.1, 0.3, 0.2, 0.1])})
-    assert (value["lists"], value["explored"], value["taken"]) == (2, 1, 1)
-    found = {(row["policy"], row["estimator"]): row["value"] for row in value["estimates"]}
+    assert (value.lists, value.explored, value.interacted) == (2, 1, 1)
+    found = {(row.policy, row.estimator): row.value for row in value.estimates}
     assert found == {
         ("logged", "counting"): 0.5,
         ("challenger", "ips"): pytest.approx((1 / 0.2) / 2),

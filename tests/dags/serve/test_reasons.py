@@ -7,9 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+from dags.steps.serve.reasons import with_reasons
 
 from dags.steps.night import Night
-from dags.steps.serve.reasons import with_reasons
+from infra.excluded_sources import write_excluded
+from infra.lake import open_lake
 from infra.platforms import Platform
 from infra.settings import Settings
 from infra.warehouse import connect
@@ -208,7 +210,7 @@ def test_the_take_that_counts_most_is_named_where_its_platform_allows(
 
 
 def test_a_source_that_was_dropped_for_a_platform_is_no_reason_there(tmp_path, monkeypatch) -> None:
-    Night(AS_OF, settings=Settings(home=tmp_path)).record("transfer", {"dropped": {"stream": ["shop"]}})
+    write_excluded(open_lake(Settings(home=tmp_path)), {"stream": ["shop"]})
     lists = [f"{name} X drama personalised ranked" for name in ("forum", "stream")]
     assert reasons(tmp_path, monkeypatch, lists, ["X ease 1"], dict.fromkeys(NOBODY, "all")) == [
         "because you bought Brazil on shop",

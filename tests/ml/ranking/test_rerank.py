@@ -84,12 +84,12 @@ def test_equals_a_list_built_item_by_item(seed: int, size: int, cap: int) -> Non
     expected = []
     for person, platform in itertools.product(["p", "q"], ["s", "t"]):
         best = sorted((row for row in rows if row[:2] == (person, platform)), key=lambda row: (-row[3], row[2]))
-        taken: list[tuple[object, ...]] = []
+        kept: list[tuple[object, ...]] = []
         for row in best:
-            if len(taken) < size and sum(other[4] == row[4] for other in taken) < cap:
-                taken.append(row)
-        taken += [row for row in best if row not in taken][: size - len(taken)]
-        expected += [row[:3] for row in sorted(taken, key=best.index)]
+            if len(kept) < size and sum(other[4] == row[4] for other in kept) < cap:
+                kept.append(row)
+        kept += [row for row in best if row not in kept][: size - len(kept)]
+        expected += [row[:3] for row in sorted(kept, key=best.index)]
     random.shuffle(rows)
     result = rerank(scored(*rows), size, cap).select(["person_id", "platform", "item_id"]).to_pylist()
     assert [tuple(row.values()) for row in result] == expected
@@ -227,7 +227,7 @@ def test_a_list_with_nothing_below_it_explores_nothing() -> None:
     assert set(result["propensity"].to_pylist()) == {1.0}
 
 
-def test_a_place_that_a_pin_takes_is_not_explored_but_the_one_above_is() -> None:
+def test_a_slot_that_a_pin_fills_is_not_explored_but_the_one_above_is() -> None:
     pins = scored(*((f"p{n}", "s", "pin", None, None, 5) for n in range(50)), names=PINNABLE)
     table = pa.concat_tables([crowd(50, 30), pins], promote_options="permissive")
     result = rerank(table, 5, exploration=Exploration(0.5, "key")).to_pandas()

@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 -- Which items brought a positive interaction after the night of the evaluation snapshot, for every account that could have been
 -- shown them. An account counts for the person whose it is now, and an item for its product.
 with evaluated as (
