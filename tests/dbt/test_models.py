@@ -67,12 +67,12 @@ def test_nights_one_by_one_and_one_backfill_give_the_same_tables(query, nightly,
     assert nightly.warehouse.rows(query) == expected
 
 
-def test_nothing_at_or_after_an_as_of_changes_a_feature_of_its_snapshot(nightly, backfilled) -> None:
-    """A night has no later load. What it scored must be what its snapshot teaches once the future is known."""
-    for as_of in (date(2000, 12, 7), date(2000, 12, 10)):
-        taught = backfilled.rows(f"from marts.candidates where as_of = date '{as_of}'")
+def test_nothing_at_or_after_a_cut_changes_a_feature_of_it(nightly, backfilled) -> None:
+    """A night has nothing of later loads; what it scored must be what its cut teaches once the future is known."""
+    for cut in (date(2000, 12, 7), date(2000, 12, 10)):
+        taught = backfilled.rows(f"from marts.candidates where as_of = date '{cut}'")
         assert taught
-        assert not {*taught} - {*nightly.candidates[as_of]}
+        assert not {*taught} - {*nightly.candidates[cut]}
 
 
 def test_a_night_again_changes_no_row_and_an_old_one_none_of_a_newer(nightly, copy_of) -> None:
@@ -92,16 +92,14 @@ def test_a_night_again_changes_no_row_and_an_old_one_none_of_a_newer(nightly, co
 
 
 @pytest.mark.parametrize(
-    ("mart", "snapshots"),
+    ("mart", "cuts"),
     [
-        # the labelled snapshots, the night's own, and 13 December: its horizon is open, it will be labelled
+        # of the labelled cuts, the night's own, and 13 December: its horizon is open, it will be labelled
         ("person_history", [(2000, 12, 4), (2000, 12, 7), (2000, 12, 10), (2000, 12, 13), (2000, 12, 14)]),
-        # candidates of a labelled snapshot are made when it gets its labels, so none are kept for it
+        # candidates of a labelled cut are made when it gets its labels, so none are kept for it
         ("candidates", [(2000, 12, 4), (2000, 12, 7), (2000, 12, 10), (2000, 12, 14)]),
         ("training_examples", [(2000, 12, 4), (2000, 12, 7), (2000, 12, 10)]),
     ],
 )
-def test_snapshots_that_no_later_night_needs_are_dropped(mart, snapshots, nightly) -> None:
-    assert nightly.warehouse.rows(f"select distinct as_of from marts.{mart}") == [
-        (date(*as_of),) for as_of in snapshots
-    ]
+def test_cuts_that_no_later_night_needs_are_dropped(mart, cuts, nightly) -> None:
+    assert nightly.warehouse.rows(f"select distinct as_of from marts.{mart}") == [(date(*cut),) for cut in cuts]
