@@ -24,10 +24,11 @@ test: setup ## Run all tests, in two processes: ten minutes
 test-fast: setup ## Run the tests that need no dbt, no whole night and no long training: two minutes
 	@$(PYTEST) -m "not (dbt or e2e or slow)"
 
-lint: setup ## Run every linter: ruff, mypy, import-linter, sqlfluff
+lint: setup ## Run every linter: ruff, mypy, import-linter, dbt descriptions, sqlfluff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m infra.dbt_descriptions
 	@$(MAKE) -s lint-sql
 
 lint-sql: setup ## Run sqlfluff over the dbt models
