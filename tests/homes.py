@@ -1,9 +1,7 @@
 """What takes long to make is made once for all test processes, and copied for the tests that change it."""
 
 import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,18 +57,3 @@ def prepared_home(store: Store, demo: Path, tmp_path: Path) -> Path:
     shutil.copytree(prepared, home)
     shutil.copytree(demo, home / "demo")
     return home
-
-
-def copied(home: Path, copy: Path) -> Path:
-    """Copy ``home`` to ``copy``, which a test may change; MLflow's database then names the copy."""
-    shutil.copytree(home, copy, symlinks=True)
-    with closing(sqlite3.connect(copy / "mlflow" / "mlflow.db")) as mlflow, mlflow:  # it records absolute paths
-        for table, column in mlflow.execute(
-            "select m.name, c.name from sqlite_master as m, pragma_table_info(m.name) as c"
-            " where m.type = 'table' and c.type like '%CHAR%' or c.type like 'TEXT%'"
-        ).fetchall():
-            mlflow.execute(
-                f'update "{table}" set "{column}" = replace("{column}", ?, ?) where instr("{column}", ?)',
-                (str(home), str(copy), str(home)),
-            )
-    return copy

@@ -23,7 +23,7 @@ from dags.cli.identity import app
 from dags.steps.night import Night
 from infra.settings import PROJECT_ROOT, Settings
 from tests.e2e.identifiers import Identifiers
-from tests.homes import Store, copied
+from tests.homes import Store
 
 FIRST, SECOND, THIRD = date(1998, 3, 15), date(1998, 3, 16), date(1998, 3, 17)
 # enough to train on, to hold one out and to search on; the default of 8 only takes longer
@@ -98,7 +98,9 @@ def two_nights(store: Store, tmp_path_factory: pytest.TempPathFactory) -> TwoNig
     """This process's copy of the home after both nights, to be read and left as it is."""
     shared = store.folder("two_nights", run_two_nights)
     nights: TwoNights = pickle.loads((shared / "nights.pickle").read_bytes())
-    return replace(nights, home=copied(shared / "home", tmp_path_factory.mktemp("two_nights") / "home"))
+    return replace(
+        nights, home=shutil.copytree(shared / "home", tmp_path_factory.mktemp("two_nights") / "home", symlinks=True)
+    )
 
 
 def run_two_nights(folder: Path) -> None:
@@ -127,7 +129,7 @@ def identifiers(two_nights: TwoNights) -> Identifiers:
 @pytest.fixture
 def home(two_nights: TwoNights, tmp_path: Path) -> Iterator[Path]:
     """A copy of the home after both nights, to be broken."""
-    copy = copied(two_nights.home, tmp_path / "home")
+    copy = shutil.copytree(two_nights.home, tmp_path / "home", symlinks=True)
     yield copy
     shutil.rmtree(copy, ignore_errors=True)
 

@@ -1,6 +1,7 @@
 """What people decide about who is one person: everywhere in a night, undone in the next, and kept until somebody accepts."""
 
 import re
+import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -26,7 +27,6 @@ from infra.settings import Settings
 from ml.identity.overrides import ContradictionError
 from tests.e2e.conftest import FIRST, SECOND, THIRD, TwoNights, settings_of
 from tests.e2e.identity import Account, decided, identity, identity_to_lists, ids, rows, strangers
-from tests.homes import copied
 
 # --- what people decide
 
@@ -34,7 +34,7 @@ from tests.homes import copied
 @pytest.fixture(scope="session")
 def third(two_nights: TwoNights, tmp_path_factory: pytest.TempPathFactory) -> Night:
     """A third night, up to its lists, in a home where nobody ever decided anything. Tests only read it."""
-    home = copied(two_nights.home, tmp_path_factory.mktemp("third") / "home")
+    home = shutil.copytree(two_nights.home, tmp_path_factory.mktemp("third") / "home", symlinks=True)
     night = Night(THIRD, settings=settings_of(home))
     third_night(night)
     return night
