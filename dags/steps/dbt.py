@@ -1,11 +1,7 @@
 """How steps build models of dbt."""
 
-import logging
-
 from dags.steps.night import Night
 from infra.warehouse import run_dbt
-
-log = logging.getLogger(__name__)
 
 LISTS = "tag:lists"  # read the ranked rows of the night, which are not there before every shard is scored
 
@@ -17,5 +13,4 @@ def build(night: Night, select: str, *options: str) -> None:
         night.settings,
         ["build", "--select", select, "--exclude", *unwanted, "--fail-fast", *options],
         night.as_of,
-        on_node=lambda name, number, total: log.debug(f"dbt {number}/{total} {name}"),
     )

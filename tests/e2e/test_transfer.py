@@ -1,4 +1,4 @@
-"""A platform whose data does not help is excluded for whom it does not help, and comes back."""
+"""A source that does not help a platform is excluded for that platform, and comes back when it helps."""
 
 from collections.abc import Callable
 
@@ -35,7 +35,7 @@ def test_an_excluded_source_leaves_no_trace_in_its_targets_candidates(
     rest = {"source": "shop", "target": "stream", "cohort": "all", "verdict": "kept"}
 
     monkeypatch.setattr(judge_sources, "judge", found(harm, rest))
-    judge_sources.check_transfer(night)
+    judge_sources.judge_sources(night)
     gate = night.read(GateResult, "transfer")
     assert gate.verdict == "warn"
     assert "forum for shop" in gate.checks[1].observed
@@ -56,7 +56,7 @@ def test_an_excluded_source_leaves_no_trace_in_its_targets_candidates(
     assert query(night.settings, CANDIDATES).equals(after)
 
     monkeypatch.setattr(judge_sources, "judge", found(harm | {"verdict": "kept"}, rest))
-    judge_sources.check_transfer(night)
+    judge_sources.judge_sources(night)
     exclude_sources(night)
     assert read_excluded(night.lake) == {}
     assert query(night.settings, CANDIDATES).equals(before)
@@ -65,7 +65,7 @@ def test_an_excluded_source_leaves_no_trace_in_its_targets_candidates(
 
 
 def read_of_forum_alone(night: Night, platform: str) -> int:
-    """How many products lists of a platform read in order that their persons took nowhere but on the forum."""
+    """How many products in a platform's sequences have interactions of the person on the forum alone."""
     [row] = query(
         night.settings,
         """
@@ -82,15 +82,18 @@ def read_of_forum_alone(night: Night, platform: str) -> int:
 
 
 def events_of_candidates(night: Night, known: str | None = None) -> dict[tuple[object, str], float]:
-    """Events of each person with candidates of the shop: as these say, or as the warehouse counts those ``known``."""
-    said = "select distinct as_of, person_id, person_events from marts.candidates where platform = 'shop'"
+    """Events of each person with candidates of the shop.
+
+    They are read from the candidates, or with ``known`` counted in those interactions.
+    """
+    in_candidates = "select distinct as_of, person_id, person_events from marts.candidates where platform = 'shop'"
     counted = f"""
         select as_of, person_id, count(*) as person_events
-        from ({said}) inner join (from marts.interactions {known}) as interactions using (person_id)
+        from ({in_candidates}) inner join (from marts.interactions {known}) as interactions using (person_id)
         where occurred_at < as_of and known_at < as_of and (superseded_at is null or superseded_at >= as_of)
         group by all
     """
-    rows = query(night.settings, counted if known else said).to_pylist()
+    rows = query(night.settings, counted if known else in_candidates).to_pylist()
     return {(row["as_of"], row["person_id"]): row["person_events"] for row in rows}
 
 

@@ -14,7 +14,8 @@ from dags.steps.learn.history import too_short_history
 from dags.steps.learn.off_policy import value_of_choices
 from dags.steps.night import Night
 from dags.steps.records import Comparison, Evaluation, JudgedVersion
-from infra.mlflow.registry import ModelVersion, Registry
+from infra.mlflow.records import ModelVersion
+from infra.mlflow.registry import Registry
 from infra.report.facts import DiversityPrice, Metric, ObjectiveMetric, OffPolicy
 from infra.settings import Settings
 from ml.evaluation.breakdowns import by_objective, price_of_diversity

@@ -25,5 +25,5 @@ def digest_of(table: pa.Table) -> str:
 
 def code_of(*packages: str) -> str:
     """SHA-256 over the files of some packages of `ml`, such as "ranking" and "evaluation"."""
-    files = [file for package in packages for file in sorted((PROJECT_ROOT / "ml" / package).glob("*.py"))]
+    files = [file for package in packages for file in sorted((PROJECT_ROOT / "ml" / package).rglob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -14,7 +14,8 @@ from dags.steps.learn.fingerprints import code_of, digest_of, fingerprint_of
 from dags.steps.learn.history import too_short_history
 from dags.steps.night import Night
 from dags.steps.records import Trained
-from infra.mlflow.registry import LoggedData, ModelVersion, Registry
+from infra.mlflow.records import LoggedData, ModelVersion
+from infra.mlflow.registry import Registry
 from infra.settings import PROJECT_ROOT
 from ml.ranking.network.features import FeatureSpec
 from ml.ranking.training import TrainingParams

@@ -66,7 +66,8 @@ def _register(
     curve: pa.Table | None,
     promote: bool,
 ) -> int:
-    from infra.mlflow.registry import Registry, match_weights, precision_recall_curve
+    from infra.mlflow.charts import match_weights, precision_recall_curve
+    from infra.mlflow.registry import Registry
 
     registry = Registry(night.settings, registered_name(kind))
     charts = {"match_weights.png": match_weights(model.settings)}

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from dags.steps.night import Night
 from dags.steps.records import ServingModel
-from infra.mlflow.registry import Registry, RegistryError
+from infra.mlflow.records import RegistryError
+from infra.mlflow.registry import Registry
 from infra.warehouse import query, query_with_sequences
 from ml.ranking.network.features import FeatureSpec
 from ml.ranking.network.scoring import not_finite

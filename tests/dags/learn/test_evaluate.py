@@ -11,7 +11,7 @@ from dags.steps.learn.comparison_table import comparison_table
 from dags.steps.learn.evaluate import compared_before, evaluation_fingerprint
 from dags.steps.night import Night
 from dags.steps.records import Comparison, Evaluation
-from infra.mlflow.registry import ModelVersion
+from infra.mlflow.records import ModelVersion
 from infra.report.facts import DiversityPrice, Metric, ObjectiveMetric
 from infra.settings import Settings
 from ml.evaluation.breakdowns import price_of_diversity

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from dags.steps.learn.examples import feature_spec
+from dags.steps.learn.fingerprints import code_of
 from dags.steps.learn.train import train
 from dags.steps.night import Night
 from dags.steps.records import Trained
-from infra.mlflow.registry import ModelVersion, Registry
+from infra.mlflow.records import ModelVersion
+from infra.mlflow.registry import Registry
 from infra.settings import Settings
 
 FIRST, SECOND = (date(2000, 12, day) for day in (15, 22))
@@ -98,3 +100,16 @@ def test_a_version_says_which_objectives_it_ranks_by(home: Path) -> None:
             " product_id, map(['purchase'], [1.0]) as weight_by_objective from marts.training_examples"
         )
     assert trained(night).tags["objectives"] == "positive 1, purchase 3"
+
+
+def test_a_change_in_any_folder_of_a_room_is_new_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network, which decides a model, has a folder of its own."""
+    network = tmp_path / "ml" / "ranking" / "network"
+    network.mkdir(parents=True)
+    (network.parent / "training.py").write_text("epochs = 2")
+    (network / "wide_deep.py").write_text("seed = 1")
+    monkeypatch.setattr("dags.steps.learn.fingerprints.PROJECT_ROOT", tmp_path)
+    before = code_of("ranking")
+    assert code_of("ranking") == before
+    (network / "wide_deep.py").write_text("seed = 2")
+    assert code_of("ranking") != before

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+from dags.steps.serve.reasons import with_reasons
 
 from dags.steps.night import Night
-from dags.steps.serve.reasons import with_reasons
 from infra.excluded_sources import write_excluded
 from infra.lake import open_lake
 from infra.platforms import Platform
