@@ -20,10 +20,11 @@ nightly: setup ## Run one whole night on the demo platforms; DATE=2000-12-15 cho
 test: setup ## Run all tests, in two processes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
-lint: setup ## Run every linter: ruff, mypy, import-linter, sqlfluff
+lint: setup ## Run every linter: ruff, mypy, import-linter, dbt descriptions, sqlfluff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m infra.dbt_descriptions
 	@$(MAKE) -s lint-sql
 
 lint-sql: setup ## Run sqlfluff over the dbt models

@@ -1,9 +1,9 @@
-"""Every asset of crossrec: who produces it, who consumes it."""
+"""Every asset of crossrec: which task writes it, and who reads it."""
 
 from airflow.sdk import Asset
 
-# produced by `nightly` (publish); consumed by whoever shows recommendations from the lake
+# task `publish` of `nightly` writes it; whoever shows recommendations from the lake reads it
 recommendations = Asset(name="recommendations", uri="crossrec://recommendations")
 
-# produced by `nightly` (train); consumed by people comparing versions in MLflow
+# task `train` of `nightly` writes it; people who compare versions in MLflow read it
 ranker = Asset(name="ranker", uri="crossrec://models/ranker")

@@ -1,14 +1,22 @@
 """
 ### Training of the linkage models
 
-Learns anew how much each agreement of two accounts, or of two items, tells, from the newest night's records. The new versions
-are challengers of `crossrec-people` and `crossrec-products` in MLflow: look at their match weights, then give one the alias `champion`.
-The next night uses it and scores every pair anew. Nights never train these models themselves, but for the very first.
+Trains the two linkage models again on the newest night's records: how much each agreement of two accounts, or of two items,
+says about whether they are the same. The new versions are challengers of `crossrec-people` and `crossrec-products` in MLflow.
+Look at their match weights, then give one the alias `champion`. The next night uses it and scores every pair again. Nights
+never train these models themselves, except the first night.
+
+No params.
+
+**When it is red:** open the log of the red task. Its last lines say what was received and what to do. Nothing that serves was
+changed, and the task may run again.
 """
 
 from datetime import datetime, timedelta
 
 from airflow.sdk import dag, task
+
+from dags.tasks import readable_log
 
 
 @dag(
@@ -23,15 +31,17 @@ from airflow.sdk import dag, task
 def linkage_training():
     @task
     def train_products() -> None:
-        from dags.steps.merge.link import newest_linked, train_products
+        with readable_log():
+            from dags.steps.merge.train_linkage import newest_linked, train_products
 
-        train_products(newest_linked())
+            train_products(newest_linked())
 
     @task
     def train_people() -> None:
-        from dags.steps.merge.link import newest_linked, train_people
+        with readable_log():
+            from dags.steps.merge.train_linkage import newest_linked, train_people
 
-        train_people(newest_linked())
+            train_people(newest_linked())
 
     train_products() >> train_people()
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import BaseModel, ConfigDict, computed_field, model_validator
 
 if TYPE_CHECKING:
     import great_expectations as gx
@@ -28,7 +28,7 @@ NAMED_ROWS = 5
 class CheckResult(BaseModel):
     """One expectation after validation, in words an on-call understands."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     description: str
     expectation: str
@@ -43,12 +43,25 @@ class CheckResult(BaseModel):
 class GateResult(BaseModel):
     """What one gate found; ``platform`` is None where the gate looks at all of them together."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gate: str
     platform: str | None = None
     as_of: date
-    checks: list[CheckResult]
+    checks: tuple[CheckResult, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_verdict(cls, fields: Any) -> Any:
+        """The verdict is written for people who read the JSON. It follows from the checks, so it is not read back."""
+        return (
+            {name: value for name, value in fields.items() if name != "verdict"} if isinstance(fields, dict) else fields
+        )
+
+    @property
+    def key(self) -> str:
+        """Tells this result from those of the night's other gates: the gate's name and, where there is one, the platform."""
+        return f"{self.gate}-{self.platform}" if self.platform else self.gate
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -57,8 +70,12 @@ class GateResult(BaseModel):
         return "stop" if "stop" in failed else "warn" if failed else "pass"
 
     @property
+    def held(self) -> list[CheckResult]:
+        return [check for check in self.checks if check.success]
+
+    @property
     def failed(self) -> list[CheckResult]:
-        """The checks that did not hold, those that stop the night first."""
+        """The checks that did not hold. Those that stop the night come first."""
         return sorted((check for check in self.checks if not check.success), key=lambda check: check.severity)
 
     def raise_if_stopped(self) -> None:
@@ -125,7 +142,7 @@ def run_gate(
 
     checks = {_identity(result.expectation_config): _check(result, named_by) for result in results}
     order = [_identity(expectation.configuration) for expectation in suite.expectations]
-    return GateResult(gate=name, platform=platform, as_of=as_of, checks=[checks[identity] for identity in order])
+    return GateResult(gate=name, platform=platform, as_of=as_of, checks=tuple(checks[identity] for identity in order))
 
 
 def promotion_gate(promote: bool, reasons: Sequence[str], *, as_of: date) -> GateResult:
@@ -139,7 +156,7 @@ def promotion_gate(promote: bool, reasons: Sequence[str], *, as_of: date) -> Gat
         why="a model that is not clearly as good as the one that serves must not serve",
         remedy="nothing if the reasons are right: the champion goes on; otherwise compare both runs in MLflow",
     )
-    return GateResult(gate="promotion", as_of=as_of, checks=[check])
+    return GateResult(gate="promotion", as_of=as_of, checks=(check,))
 
 
 @cache
@@ -158,7 +175,8 @@ def _as_pandas(frame: pd.DataFrame | pa.Table) -> pd.DataFrame:
         return frame
     import pandas as pd
 
-    return frame.to_pandas(types_mapper=pd.ArrowDtype)
+    converted: pd.DataFrame = frame.to_pandas(types_mapper=pd.ArrowDtype)
+    return converted
 
 
 def _identity(configuration: Any) -> str:
@@ -192,7 +210,8 @@ def _error(exception_info: dict[str, Any] | None) -> str | None:
 
 
 def _observed(result: ExpectationValidationResult, named_by: str | None) -> str:
-    """What was found, as text; a rule whose words speak in percent is answered in percent."""
+    """What was found, as text. It is in percent where the description of the rule is."""
+    assert result.expectation_config is not None
     found, words = result.result, _percent if "%" in (result.expectation_config.description or "") else _number
     if "observed_value" in found:
         return _value(found["observed_value"], words) or "no number"

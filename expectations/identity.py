@@ -14,20 +14,30 @@ if TYPE_CHECKING:
 NAMED_MOVES = 5
 
 
-def frame(kind: str, found: dict[str, float | int | None], moved_share: float, biggest_moves: list[str]) -> pa.Table:
+def frame(
+    kind: str,
+    *,
+    clusters: int,
+    at_size_cap: int,
+    expected_precision: float | None,
+    known_before: int,
+    changed_id: int,
+    moved_share: float,
+    biggest_moves: list[str],
+) -> pa.Table:
     """One row about one kind (person, product).
 
-    ``found`` is what linking recorded; ``moved_share`` the share of the records of both nights that merges and splits give
-    another history, as far as nobody accepted them; ``biggest_moves`` says which evidence does it.
+    ``expected_precision`` is None where nothing is linked. ``moved_share`` is the share of the ``known_before`` records to
+    which merges and splits give another history, and ``changed_id`` counts those with another id; both are 0 where a
+    person accepted the changes. ``biggest_moves`` names the evidence of each merge and split.
     """
-    known, changed = int(found["known_before"] or 0), int(found["changed_id"] or 0)
-    precision = found["expected_precision"]
+    precision = 1.0 if expected_precision is None else expected_precision
     return pa.table(
         {
             "kind": [kind],
-            "expected_precision": pa.array([1.0 if precision is None else float(precision)], pa.float64()),
-            "at_size_cap_share": [int(found["at_size_cap"] or 0) / max(int(found["clusters"] or 0), 1)],
-            "id_churn": [changed / max(known, 1)],
+            "expected_precision": pa.array([precision], pa.float64()),
+            "at_size_cap_share": [at_size_cap / max(clusters, 1)],
+            "id_churn": [changed_id / max(known_before, 1)],
             "moved_share": [moved_share],
             "moves": ["; ".join(biggest_moves[:NAMED_MOVES])],
         }

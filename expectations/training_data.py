@@ -13,7 +13,6 @@ from expectations.gate import stop, warn
 
 if TYPE_CHECKING:
     import great_expectations as gx
-    import great_expectations.expectations as gxe
 
 GRAIN = ("as_of", "person_id", "platform", "item_id")
 POSITIVE_RATE = (0.0005, 0.5)
@@ -217,7 +216,7 @@ def suite(
     )
 
 
-def _some_examples() -> gxe.ExpectTableRowCountToBeBetween:
+def _some_examples() -> gx.expectations.ExpectTableRowCountToBeBetween:
     import great_expectations.expectations as gxe
 
     return gxe.ExpectTableRowCountToBeBetween(

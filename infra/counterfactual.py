@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from infra.platforms.relation import literal
 from infra.settings import Settings
-from infra.warehouse import connect, query, run_dbt
+from infra.warehouse import connect, lock, query, run_dbt
 
 # whom candidates are made for is asked, and at a labelled cut it is the labels' to say
 MADE = ("candidates", "person_sequences")
@@ -142,7 +142,7 @@ def _copy(
     }
     copy = Settings(**settings.model_dump() | own)
     try:
-        with connect(copy, read_only=False) as warehouse:
+        with lock(settings, "reads", shared=True), connect(copy, read_only=False) as warehouse:
             warehouse.execute(f"attach {literal(str(settings.warehouse_path))} as present (read_only)")
             for schema in ("seeds", "intermediate", "marts"):
                 warehouse.execute(f"create schema {schema}")

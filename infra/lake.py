@@ -7,6 +7,7 @@ leaves the earlier object, or none.
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -17,6 +18,8 @@ from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
 import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 
 from infra.settings import Settings
@@ -62,6 +65,17 @@ class Lake(ABC):
     @abstractmethod
     def uri(self, key: str = "") -> str:
         """Where DuckDB and pyarrow find the key: an absolute path or an ``s3://`` address; wildcards are kept."""
+
+
+def write_table(lake: Lake, key: str, table: pa.Table) -> None:
+    """Put ``table`` as Parquet. The same rows give the same bytes."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    lake.put(key, buffer.getvalue())
+
+
+def read_table(lake: Lake, key: str) -> pa.Table:
+    return pq.read_table(io.BytesIO(lake.read(key)[0]))
 
 
 def open_lake(settings: Settings, root: str | None = None) -> Lake:

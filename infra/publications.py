@@ -30,7 +30,7 @@ class Publication:
     as_of: str
     rows: int
     sha256: str
-    model_version: str | None  # None: all lists are popular ones
+    model_version: str | None  # None: there was no model yet
     run_id: str
     previous: str | None = None
 

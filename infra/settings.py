@@ -111,10 +111,6 @@ class Settings(BaseSettings):
         description="Hyper-parameters of the ranker, as a JSON object that `crossrec tune` prints."
         " Its `epochs` count before `CROSSREC_EPOCHS`. Empty: the defaults.",
     )
-    warm_start: bool = Field(
-        False,
-        description="Begin training with the champion's weights, and pass once over the snapshots that it did not learn from.",
-    )
     model_name: str = Field("crossrec-ranker", description="Name of the registered model in MLflow.")
     auto_promote: bool = Field(True, description="Promote a challenger that passes the gate without asking a person.")
     seed: int = Field(20001215, description="Seed of everything random.")
@@ -153,6 +149,14 @@ class Settings(BaseSettings):
         return {
             f"CROSSREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()
+        }
+
+    def tensorflow_environment(self) -> dict[str, str]:
+        """What TensorFlow reads when it is imported; the last digits of its sums depend on it."""
+        return {
+            "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN's sums differ from run to run with the number of free cores
+            "TF_NUM_INTRAOP_THREADS": str(self.threads),
+            "TF_NUM_INTEROP_THREADS": "1",
         }
 
     @cached_property

@@ -1,25 +1,36 @@
-"""The warehouse that dbt builds: a DuckDB file, one writer at a time."""
+"""The warehouse that dbt builds: a DuckDB file with one writer at a time.
+
+Whoever opens the file holds its lock first (`lock`): a writer alone, readers together. DuckDB would refuse the second of two
+processes at once; with the lock it waits.
+"""
 
 import logging
 import os
 import re
 import textwrap
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 
 from infra.lake import open_lake
+from infra.locks import LockedError, hold
 from infra.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dbt.cli.main import dbtRunnerResult
+
 DBT_PROJECT = PROJECT_ROOT / "dbt_project"
-log = logging.getLogger("crossrec")
+log = logging.getLogger(__name__)
+
+LOCK_WAIT = 1800  # seconds; a build of all snapshots may take that long
+OPEN_NOTHING = ("clean", "deps", "list", "ls", "parse")  # dbt's commands that need no warehouse
 
 
 class WarehouseError(RuntimeError):
@@ -27,35 +38,67 @@ class WarehouseError(RuntimeError):
 
 
 @contextmanager
-def connect(settings: Settings, *, read_only: bool = True) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A connection to the warehouse, closed at the end of the block.
+def lock(settings: Settings, what: str, *, shared: bool, wait: float = LOCK_WAIT) -> "Iterator[None]":
+    """Hold the warehouse's lock to the end of the block: ``shared`` with other readers, or alone for a writer.
 
     Raises:
-        WarehouseError: the file is not there yet, or another process writes to it.
+        WarehouseError: Another process still holds the lock after ``wait`` seconds.
+    """
+    path = lock_path(settings.warehouse_path)
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold(path, what, shared=shared, wait=wait))
+        except LockedError as error:
+            raise WarehouseError(
+                f"warehouse {settings.warehouse_path} is in use. Received: {error}, after {wait:.0f} s of waiting. "
+                "Remedy: let that process finish, or stop it, and run this again."
+            ) from None
+        yield
+
+
+def lock_path(warehouse: Path) -> Path:
+    """The lock file of a warehouse file."""
+    return warehouse.with_name(f"{warehouse.name}.lock")
+
+
+@contextmanager
+def connect(
+    settings: Settings, *, read_only: bool = True, wait: float = LOCK_WAIT
+) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A connection to the warehouse that holds its lock, both to the end of the block.
+
+    Raises:
+        WarehouseError: The file is not there yet, or another process holds it for longer than ``wait`` seconds.
     """
     path = settings.warehouse_path
     if read_only and not path.exists():
         raise WarehouseError(f"warehouse {path} is not there. Received: no file. Remedy: run `crossrec nightly` first.")
+    with lock(settings, "reads" if read_only else "writes", shared=read_only, wait=wait):
+        connection = _open(settings, read_only=read_only)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def _open(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(
-            str(path),
+            str(settings.warehouse_path),
             read_only=read_only,
             config={"memory_limit": settings.duckdb_memory_limit, "threads": settings.threads},
         )
-    except duckdb.IOException as error:
+    except duckdb.IOException as error:  # by a program that knows nothing of our lock, or the file is damaged
         raise WarehouseError(
-            f"warehouse {path} cannot be opened. Received: {str(error).splitlines()[0]} "
-            "Remedy: let the other night, or the program that holds the file, finish, and run the task again."
+            f"warehouse {settings.warehouse_path} cannot be opened. Received: {str(error).splitlines()[0]} "
+            "Remedy: let the program that holds the file finish, and run this again."
         ) from error
     connection.execute("set TimeZone = 'UTC'")
-    try:
-        yield connection
-    finally:
-        connection.close()
+    return connection
 
 
 def query(settings: Settings, sql: str, parameters: Sequence[object] | dict[str, object] | None = None) -> pa.Table:
-    """Read ``sql`` (with ``parameters`` bound by DuckDB) as an Arrow table."""
+    """The rows of ``sql`` as an Arrow table; DuckDB binds the ``parameters``."""
     with connect(settings) as connection:
         table: pa.Table = connection.execute(sql, parameters).to_arrow_table()
         return table
@@ -64,9 +107,9 @@ def query(settings: Settings, sql: str, parameters: Sequence[object] | dict[str,
 def query_with_sequences(
     settings: Settings, sql: str, parameters: Sequence[object] | dict[str, object] | None = None
 ) -> pa.Table:
-    """Like `query`, and ``sql`` may join `sequences`: mart `person_sequences`, whose columns of text come back as dictionaries.
+    """Like `query`, and ``sql`` may join `sequences`: the mart `person_sequences` with its columns of text as dictionaries.
 
-    As text each sequence would come back beside every candidate of its person: gigabytes of the same.
+    A sequence comes back beside every candidate of its person. As text that would be gigabytes of repeated values.
     """
     with connect(settings) as connection:
         columns = connection.execute(
@@ -87,51 +130,64 @@ def run_dbt(
     settings: Settings,
     arguments: Sequence[str],
     as_of: date,
-    on_node: Callable[[str, int, int], None] | None = None,
     log_level: str = "none",
-) -> None:
+    wait: float = LOCK_WAIT,
+) -> list[str]:
     """Run dbt in this process, for the night of ``as_of``, with the project, its profile and the settings.
 
-    ``on_node`` hears of each finished node: its name, its number and how many there are. ``log_level`` is what dbt itself
-    prints; its log file has everything.
+    The whole run holds the warehouse's lock, because dbt closes the file between its nodes. Every node that ends is logged at
+    DEBUG with its time. ``log_level`` is what dbt itself prints; its log file has everything. Returns the names of the nodes that ran.
 
     Raises:
-        WarehouseError: names every model or test that failed, with the database's message; or seed `generators` and the
-            models do not name the same generators.
+        WarehouseError: Another process holds the warehouse for longer than ``wait`` seconds; or models or tests failed, and
+            the message names them; or seed `generators` and the models do not name the same generators.
     """
-    from dbt.cli.main import dbtRunner
-
     folder = settings.home.absolute() / "dbt"
+    command = " ".join(["dbt", *arguments])
+    opens_nothing = arguments[:1] and arguments[0] in OPEN_NOTHING
+    with nullcontext() if opens_nothing else lock(settings, command, shared=False, wait=wait):
+        from dbt.cli.main import dbtRunner  # seconds of imports
 
-    def hear(event: Any) -> None:
-        if on_node is not None and event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult"):
-            total = getattr(event.data, "total", None) or event.data.num_models  # dbt's tests call it otherwise
-            on_node(event.data.node_info.node_name, event.data.index, total)
+        with _environment(settings, as_of):
+            result = dbtRunner(callbacks=[_log_node]).invoke(
+                [
+                    *arguments,
+                    *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
+                    *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
+                    *("--log-level", log_level, "--log-level-file", "info"),
+                    *("--no-use-colors", "--no-send-anonymous-usage-stats"),
+                ]
+            )
+    _require_success(result, arguments[0], folder)
+    return [run.node.name for run in result.result or () if hasattr(run, "node")]  # type: ignore[union-attr]
 
-    with _environment(settings, as_of):
-        result = dbtRunner(callbacks=[hear]).invoke(
-            [
-                *arguments,
-                *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
-                *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
-                *("--log-level", log_level, "--log-level-file", "info"),
-                *("--no-use-colors", "--no-send-anonymous-usage-stats"),
-            ]
-        )
+
+def _require_success(result: "dbtRunnerResult", command: str, folder: Path) -> None:
+    """Raise a WarehouseError that names every node of dbt that failed, with the database's message and the remedy."""
     if result.success:
         return
     if result.exception is not None:
-        raise WarehouseError(
-            f"dbt {arguments[0]} stopped before its first model. Received: {result.exception} "
-            f"Remedy: {_remedy(str(result.exception))}."
-        )
+        said = " ".join(str(result.exception).split()).removeprefix("Runtime Error ")
+        if "Remedy: " in said:  # a message of our own
+            raise WarehouseError(said)
+        raise WarehouseError(f"dbt {command} stopped before its first model. Received: {said} Remedy: {_remedy(said)}.")
     nodes: list[Any] = list(result.result or [])  # type: ignore[arg-type]  # a build's result is a list of its nodes
     failed = [node for node in nodes if str(node.status) in ("error", "fail")]
     details = "\n".join(f"  {node.node.name}: {_in_short(node.message or '')}" for node in failed)
     raise WarehouseError(
-        f"dbt {arguments[0]} failed in {len(failed)} of its nodes:\n{details}\n"
+        f"dbt {command} failed in {len(failed)} of its nodes:\n{details}\n"
         f"Remedy: {_remedy(details)}; compiled SQL lies in {folder / 'target'}, the log in {folder / 'logs'}."
     )
+
+
+def _log_node(event: Any) -> None:
+    """Log one finished node of dbt: its number and how many there are, its name, its time, and its status unless it is good."""
+    if event.info.name not in ("LogModelResult", "LogTestResult", "LogSeedResult"):
+        return
+    data = event.data
+    total = getattr(data, "total", None) or data.num_models  # dbt's tests have another name for it
+    status = "" if data.node_info.node_status in ("success", "pass") else f" {data.node_info.node_status}"
+    log.debug(f"dbt {data.index}/{total} {data.node_info.node_name} {data.execution_time:.1f} s{status}")
 
 
 @contextmanager
@@ -141,11 +197,13 @@ def _environment(settings: Settings, as_of: date) -> "Iterator[None]":
     Paths are absolute, because dbt works in the folder of its project.
     """
     names = [f"CROSSREC_{name.upper()}" for name in Settings.model_fields if name != "token_key"]
-    names += ["CROSSREC_DBT_AS_OF", "CROSSREC_DBT_WAREHOUSE"]
+    names += ["CROSSREC_DBT_AS_OF", "CROSSREC_DBT_LAKE", "CROSSREC_DBT_WAREHOUSE"]
+    lake = open_lake(settings).uri()
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ |= settings.environment() | {
         "CROSSREC_HOME": str(settings.home.absolute()),
-        "CROSSREC_LAKE": open_lake(settings).uri(),
+        "CROSSREC_LAKE": lake,
+        "CROSSREC_DBT_LAKE": lake,
         "CROSSREC_DBT_AS_OF": as_of.isoformat(),
         "CROSSREC_DBT_WAREHOUSE": str(settings.warehouse_path.absolute()),
     }
@@ -158,14 +216,14 @@ def _environment(settings: Settings, as_of: date) -> "Iterator[None]":
 
 
 def _in_short(message: str) -> str:
-    """The message in one line, but for a unit test's, whose table of rows is read line by line."""
+    """The message in one line. A unit test's message keeps its lines, because it is a table of rows."""
     if "differs from" in message:
         return "\n" + textwrap.indent(message.strip(), "    ")
     return " ".join(message.split())
 
 
 def _remedy(details: str) -> str:
-    """What to do about what DuckDB said in the failed nodes."""
+    """What to do about the messages of DuckDB in the failed nodes."""
     if re.search(r"no space left|disk quota|could not write", details, re.IGNORECASE):
         return "free space where CROSSREC_HOME and the lake lie, and run the night again"
     if damaged := re.search(r"raw/platform=(\w+)/table=(\w+)/load_date=([0-9-]+)/\S+?\.parquet", details):
@@ -179,5 +237,5 @@ def _remedy(details: str) -> str:
             "delete the warehouse file, which the night builds again from the lake, and see that its disk is not full"
         )
     if re.search(r"could not set lock|conflicting lock", details, re.IGNORECASE):
-        return "let the other night, or the program that holds the file, finish, and run the task again"
+        return "let the program that holds the file finish, and run this again"
     return "mend the model or the data it names"

@@ -1,16 +1,16 @@
 """`crossrec identity`: who is one person, why, and what people decide about it."""
 
 import getpass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from dags.cli.terminal import NightDate, console, parse_date
 from infra.settings import Settings
 
 app = typer.Typer(
@@ -18,7 +18,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
-console = Console(highlight=False, emoji=False)  # shop:a: is an account
 
 Kind = Annotated[
     Literal["person", "product"],
@@ -28,7 +27,6 @@ First = Annotated[str, typer.Argument(metavar="PLATFORM:ID", show_default=False)
 Second = Annotated[str, typer.Argument(metavar="PLATFORM:ID", show_default=False)]
 Why = Annotated[str, typer.Option("--why", help="The reason, for whoever reads the log later.", prompt=True)]
 Who = Annotated[str, typer.Option("--who", help="Who decides.", default_factory=getpass.getuser, show_default="you")]
-NightDate = Annotated[str, typer.Option("--date", metavar="YYYY-MM-DD", help="The night; without it, the newest.")]
 BAR = 30  # characters
 
 
@@ -46,7 +44,7 @@ def explain(first: First, second: Second, kind: Kind = "person", as_of: NightDat
     from dags.steps.night import Night
 
     settings = Settings()
-    night = Night(date.fromisoformat(as_of) if as_of else Night.newest(settings), settings=settings)
+    night = Night(parse_date(as_of) if as_of else Night.newest(settings), settings=settings)
     found = explain(night, kind, _record(first), _record(second))
     table = Table(
         "", "bits", "sum", "", title=escape(f"{first} and {second}, night of {night.as_of}"), title_justify="left"
@@ -81,7 +79,7 @@ def different(first: First, second: Second, why: Why, who: Who, kind: Kind = "pe
 
 @app.command()
 def forget(first: First, second: Second, why: Why, who: Who, kind: Kind = "person") -> None:
-    """Take a decision back: the evidence decides again."""
+    """Withdraw a decision: the evidence decides again."""
     _decide(first, second, "forget", why, who, kind)
 
 
@@ -89,27 +87,28 @@ def _decide(
     first: str, second: str, decision: Literal["same", "different", "forget"], why: str, who: str, kind: str
 ) -> None:
     from dags.steps.merge.decisions import decide
-    from dags.steps.merge.link import KINDS, require_known
+    from dags.steps.merge.kinds import KINDS
+    from dags.steps.merge.known_records import require_known
     from dags.steps.night import Night
     from ml.identity.overrides import Override
 
     night = Night.today(Settings())
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     override = Override(_record(first), _record(second), decision, who, now, why)
-    if decision != "forget":  # one about a record that was mistyped, or is gone, can be taken back
+    if decision != "forget":  # a decision about a record that was mistyped, or is gone, can be withdrawn
         require_known(night, KINDS[kind], (override.left, override.right))
-    decide(night.lake, kind, override)
+    decide(KINDS[kind].store(night.lake), override)
     console.print(f"{override}; the next night follows it", soft_wrap=True, markup=False)
 
 
 @app.command("decisions")
 def list_decisions(kind: Kind = "person") -> None:
     """List the decisions in force."""
-    from dags.steps.merge.decisions import every_decision
+    from dags.steps.merge.decisions import decisions_in_force
+    from dags.steps.merge.kinds import KINDS
     from infra.lake import open_lake
-    from ml.identity.overrides import in_force
 
-    for override in in_force(every_decision(open_lake(Settings()), kind)[0]):
+    for override in decisions_in_force(KINDS[kind].store(open_lake(Settings()))):
         console.print(str(override), soft_wrap=True, markup=False)
 
 
@@ -121,10 +120,10 @@ def accept(
     who: Who,
 ) -> None:
     """Accept exactly the merges and splits that stopped a night; run its task `check_identity` again afterwards."""
-    from dags.steps.merge.check_identity import accept_changes
+    from dags.steps.merge.accept_changes import accept_changes
     from dags.steps.night import Night
 
-    count = accept_changes(Night(date.fromisoformat(as_of), settings=Settings()), kind, who, why)
+    count = accept_changes(Night(parse_date(as_of), settings=Settings()), kind, who, why)
     console.print(f"{count:,} merges and splits of the night of {as_of} are accepted; run the night again")
 
 
@@ -133,8 +132,8 @@ def train(
     kind: Kind = "person",
     promote: Annotated[bool, typer.Option("--promote/--challenger", help="Let the new version serve at once.")] = False,
 ) -> None:
-    """Learn the match weights again, from the newest night. The next night uses the champion, and scores every pair anew."""
-    from dags.steps.merge.link import newest_linked, train_people, train_products
+    """Learn the match weights again, from the newest night. The next night uses the champion, and scores every pair again."""
+    from dags.steps.merge.train_linkage import newest_linked, train_people, train_products
 
     trained = (train_people if kind == "person" else train_products)(newest_linked(), promote=promote)
     console.print(f"version {trained.version} is {'champion' if promote else 'challenger'}")

@@ -1,16 +1,14 @@
-"""One night: its cut, and where its steps leave what the later ones and the report need."""
+"""One night: its as_of, and where its steps leave their records and tables."""
 
-import io
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
 
-from infra.lake import Lake, open_lake
+from dags.steps.records import AnyFingerprinted, AnyRecord, RecordError, file_name
+from infra.lake import Lake, open_lake, read_table, write_table
 from infra.platforms import Manifest, Platform, load_platforms, manifests
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT
@@ -52,36 +50,65 @@ class Night:
         """Lake key of something that belongs to this night alone."""
         return f"nights/as_of={self.as_of}/{name}"
 
-    def record(self, name: str, content: Any) -> None:
-        """Leave a JSON record for the report; the same step run again replaces it."""
-        self.lake.put(self.key(f"{name}.json"), json.dumps(content, sort_keys=True, default=str, indent=1).encode())
+    def write(self, record: BaseModel, key: str = "") -> None:
+        """Leave a record, see `dags.steps.records`. The same step run again replaces it."""
+        content = record.model_dump_json(indent=1).encode()
+        self.lake.put(self.key(file_name(type(record), key)), content)
 
-    def recorded(self, name: str) -> Any:
-        """A record of this night, or None where its step has not run."""
+    def read(self, kind: type[AnyRecord], key: str = "") -> AnyRecord:
+        """The record of this type that a step of this night left.
+
+        Raises:
+            RecordError: the step has not run, or an earlier release wrote the record.
+        """
+        record = self.find(kind, key)
+        if record is None:
+            raise RecordError(
+                f"the night of {self.as_of} has no record '{file_name(kind, key)}'. Received: no such file in "
+                f"{self.lake.uri(self.key(''))}. Remedy: run the night of {self.as_of}, or clear the task that writes it."
+            )
+        return record
+
+    def find(self, kind: type[AnyRecord], key: str = "") -> AnyRecord | None:
+        """Like `read`, but None where the step has not run."""
+        name = self.key(file_name(kind, key))
         try:
-            return self.read_json(self.key(f"{name}.json"))
+            content, _ = self.lake.read(name)
         except FileNotFoundError:
             return None
+        return parsed(kind, content, self.lake.uri(name))
 
-    def earlier_with(self, name: str, fingerprint: str) -> "Night | None":
-        """The newest night, tonight's own earlier run included, whose record ``name`` has this fingerprint.
+    def earlier_with(self, kind: type[AnyFingerprinted], fingerprint: str) -> AnyFingerprinted | None:
+        """The record of the newest night with this fingerprint; an earlier run of tonight is one of these nights.
 
-        Labelled cuts are tonight's for at most as many nights as lie between two of them; none before is asked.
+        Tonight's labelled snapshots are those of at most ``snapshot_every_days`` nights. So no older night is asked.
         """
         for days in range(self.settings.snapshot_every_days):
-            night = Night(self.as_of - timedelta(days), settings=self.settings)
-            if (night.recorded(name) or {}).get("fingerprint") == fingerprint:
-                return night
+            found = Night(self.as_of - timedelta(days), settings=self.settings).find(kind)
+            if found is not None and found.fingerprint == fingerprint:
+                return found
         return None
 
     def write_table(self, key: str, table: pa.Table) -> None:
-        """Put ``table`` as Parquet: the same rows give the same bytes."""
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        self.lake.put(key, buffer.getvalue())
+        write_table(self.lake, key, table)
 
     def read_table(self, key: str) -> pa.Table:
-        return pq.read_table(io.BytesIO(self.lake.read(key)[0]))
+        return read_table(self.lake, key)
 
-    def read_json(self, key: str) -> Any:
-        return json.loads(self.lake.read(key)[0])
+
+def parsed(kind: type[AnyRecord], content: bytes, where: str) -> AnyRecord:
+    """The record that ``content``, the JSON of file ``where``, holds.
+
+    Raises:
+        RecordError: an earlier release wrote it.
+    """
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole record"
+        raise RecordError(
+            f"record {where} is not one of this release. Received: {place}: {first['msg']}. "
+            "Remedy: another release made this home; set CROSSREC_HOME (and CROSSREC_LAKE) to a new folder, or run that "
+            "release."
+        ) from None

@@ -2,11 +2,11 @@
   Every raw row leaves staging as exactly one of staged, duplicate or quarantined: rows are classified, never filtered.
   `rows` is the mapped CTE, `key` the contract's key columns, `columns` all contract columns,
   `reasons` a list of (condition, reason), tried in order.
-  A duplicate repeats the content of the row before it with the same key, in this load or an earlier one; other
-  content is a new version, also when it goes back to an older one (sold out, and in stock again). The intermediate
-  layer picks the version valid at a cut.
-  `optional` names columns of the contract that a platform may leave out, with their types. Where they say nothing they
-  change no content, so that a row staged before its platform gave them still has the duplicates it had.
+  A duplicate repeats the content of the row before it with the same key, in this load or an earlier one. Other content is a
+  new version, even if it equals an older version (sold out, and in stock again). The intermediate layer chooses the version
+  that was valid at a snapshot.
+  `optional` maps columns of the contract that a platform may leave out to their types. A null in one of them does not change
+  the MD5 of the content, so that rows staged before the platform had the column keep their duplicates.
 -#}
 {% macro classify(rows, key, columns, reasons, optional={}) -%}
     complete as (
@@ -32,7 +32,7 @@
         from complete
     ),
 
-    -- what earlier runs kept of the same keys stands beside the new rows, so that a night sees what a backfill sees
+    -- rows of earlier runs with the same keys are compared too, so that a night finds the same duplicates as a backfill
     readable as (
         select {{ key | join(', ') }}, content_md5, load_date, raw_row
         from rejected
@@ -48,7 +48,7 @@
         {%- endif %}
     ),
 
-    -- most keys have one row, so only the others are put in order
+    -- most keys have one row, so only the other ones are sorted
     in_order as (
         select
             load_date,

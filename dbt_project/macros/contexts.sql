@@ -5,7 +5,7 @@
     {{ event }}.device
 {%- endmacro %}
 
-{#- Takes by who or what `id` names in each context, of a CTE that has these as columns. -#}
+{#- Positive interactions by column `id` and context, of a CTE that has the contexts and the count `positives` as columns. -#}
 {% macro positives_by_context(known, id) -%}
     {%- for context in ('hours', 'weekday', 'device') %}
     select
@@ -13,7 +13,7 @@
         {{ id }},
         '{{ context }}' as context,
         cast({{ context }} as varchar) as value,
-        sum(takes) as takes
+        sum(positives) as positives
     from {{ known }}
     where {{ context }} is not null
     group by all

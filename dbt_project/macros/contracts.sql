@@ -1,4 +1,4 @@
-{#- Age bands in the house's spelling, whatever separators a platform writes: '18_24', '18 to 24', '18–24' are '18-24'. -#}
+{#- Age bands in our spelling, with any separator that a platform writes: '18_24', '18 to 24', '18–24' are '18-24'. -#}
 {% macro age_band(column) -%}
     case
         when {{ column }} is null or trim(cast({{ column }} as varchar)) = '' then null
@@ -8,12 +8,12 @@
     end
 {%- endmacro %}
 
-{#- 'F' or 'M' from any spelling that starts so; anything else is unknown, never guessed. -#}
+{#- 'F' or 'M' from a spelling that starts with F, W or M; null for anything else. -#}
 {% macro gender(column) -%}
     case upper(left(trim(cast({{ column }} as varchar)), 1)) when 'F' then 'F' when 'W' then 'F' when 'M' then 'M' end
 {%- endmacro %}
 
-{#- A platform's categories, split, in the house's names (seed category_names), joined by '|' in the platform's own order. -#}
+{#- A platform's categories, split at `separator`, in lower case, and joined by '|' in the platform's order. -#}
 {% macro categories(column, separator) -%}
     array_to_string(
         list_transform(
@@ -24,8 +24,8 @@
 {%- endmacro %}
 
 {#-
-  The names in a text of creators, joined by '|'. Several stand apart by ';', '|', '/' or '&'; each becomes its sorted words, as
-  linkage compares them, so that 'King, Stephen' is 'Stephen King'. Null where there is none.
+  The names in a text of creators, joined by '|'. Names are separated by ';', '|', '/' or '&'. Each name becomes its words in
+  alphabetical order, as linkage compares them, so that 'King, Stephen' equals 'Stephen King'. Null where there is none.
 -#}
 {% macro creators(column) -%}
     nullif(array_to_string(
@@ -39,7 +39,7 @@
     ), '')
 {%- endmacro %}
 
-{#- A number from text: NaN where something else is written, which classify_events rejects; null only where nothing is. -#}
+{#- A number from text; NaN where the text is no number, which classify_events rejects; null where there is no text. -#}
 {% macro number(column) -%}
     coalesce(
         try_cast({{ column }} as double),
@@ -47,12 +47,12 @@
     )
 {%- endmacro %}
 
-{#- UTC from a naive local time written as text; unreadable text is null. -#}
+{#- UTC from text with a local time without offset; null where the text is no time. -#}
 {% macro utc_from_local(column, timezone) -%}
     cast(timezone('{{ timezone }}', try_cast({{ column }} as timestamp)) as timestamp)
 {%- endmacro %}
 
-{#- UTC from text with an offset ('2000-12-01T10:00:00+02:00'); unreadable text is null. -#}
+{#- UTC from text with an offset ('2000-12-01T10:00:00+02:00'); null where the text is no time. -#}
 {% macro utc_from_offset(column) -%}
     cast(try_cast({{ column }} as timestamptz) as timestamp)
 {%- endmacro %}

@@ -1,22 +1,27 @@
-{#- The night's date: everything known before its 00:00 UTC, nothing later. infra/dbt_plugin.py sets it on every connection. -#}
+{#-
+  The date of the night: everything known before its 00:00 UTC, nothing later. It is a variable of DuckDB, which
+  infra/dbt_plugin.py sets on every connection, and none of dbt, which would parse the project again each night. Views may not use
+  it: who reads them has another connection. Unit tests have a night of their own, so that they pass in every warehouse.
+-#}
 {% macro as_of() -%}
-    cast(getvariable('as_of') as date)
+    {{ "date '2000-12-15'" if model.resource_type == 'unit_test' else "cast(getvariable('as_of') as date)" }}
 {%- endmacro %}
 
-{#-
-  Settings of infra/settings.py. infra/dbt_plugin.py sets them on every connection, like the date, so that a changed one does
-  not make dbt parse the project again.
--#}
+{#- A setting of infra/settings.py with its default, which also counts in unit tests. -#}
+{% macro setting(name, default) -%}
+    {{ default if model.resource_type == 'unit_test' else env_var('CROSSREC_' ~ name, default) }}
+{%- endmacro %}
+
 {% macro horizon_days() -%}
-    cast(getvariable('horizon_days') as integer)
+    {{ setting('HORIZON_DAYS', '7') }}
 {%- endmacro %}
 
 {% macro snapshot_every_days() -%}
-    cast(getvariable('snapshot_every_days') as integer)
+    {{ setting('SNAPSHOT_EVERY_DAYS', '7') }}
 {%- endmacro %}
 
 {% macro training_snapshots() -%}
-    cast(getvariable('training_snapshots') as integer)
+    {{ setting('TRAINING_SNAPSHOTS', '8') }}
 {%- endmacro %}
 
 {#- Before the first node of a run: one sentence stops it where dbt knows no night, unless it is about seeds alone. -#}
@@ -34,7 +39,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Loads a staging model reads: all up to the night; in an incremental run those not staged yet, and the night's own again. -#}
+{#- True for the loads that a staging model reads: all up to the night; in an incremental run those that it lacks, and the night's own again. -#}
 {% macro loads_to_stage() -%}
     load_date <= {{ as_of() }}
     {%- if is_incremental() %}
@@ -42,7 +47,7 @@
     {%- endif %}
 {%- endmacro %}
 
-{#- Snapshots an incremental mart builds: those it lacks, and the night's own again. -#}
+{#- The snapshots that an incremental mart builds: those that it lacks, and the night's own again. -#}
 {% macro snapshots_to_build() -%}
     select as_of from {{ ref('snapshots') }}
     {%- if is_incremental() %}
@@ -50,33 +55,33 @@
     {%- endif %}
 {%- endmacro %}
 
-{#- True for a version of an event that was the newest one known at a cut. -#}
-{% macro known_by(event, cut) -%}
-    {{ event }}.occurred_at < {{ cut }}.as_of
-    and {{ event }}.known_at < {{ cut }}.as_of
-    and ({{ event }}.superseded_at is null or {{ event }}.superseded_at >= {{ cut }}.as_of)
+{#- True for a version of an event that was the newest one known at a snapshot. -#}
+{% macro known_by(event, snapshot) -%}
+    {{ event }}.occurred_at < {{ snapshot }}.as_of
+    and {{ event }}.known_at < {{ snapshot }}.as_of
+    and ({{ event }}.superseded_at is null or {{ event }}.superseded_at >= {{ snapshot }}.as_of)
 {%- endmacro %}
 
-{#- True for what happened in the horizon after a cut, as known when the horizon closed, so that labels never change. -#}
-{% macro in_horizon(event, cut) -%}
-    {{ cut }}.as_of <= {{ event }}.occurred_at
-    and {{ event }}.occurred_at < {{ cut }}.as_of + to_days({{ horizon_days() }})
-    and {{ event }}.known_at < {{ cut }}.as_of + to_days({{ horizon_days() }})
+{#- True for what happened in the horizon after a snapshot, as known when the horizon closed, so that labels never change. -#}
+{% macro in_horizon(event, snapshot) -%}
+    {{ snapshot }}.as_of <= {{ event }}.occurred_at
+    and {{ event }}.occurred_at < {{ snapshot }}.as_of + to_days({{ horizon_days() }})
+    and {{ event }}.known_at < {{ snapshot }}.as_of + to_days({{ horizon_days() }})
     and (
         {{ event }}.superseded_at is null
-        or {{ event }}.superseded_at >= {{ cut }}.as_of + to_days({{ horizon_days() }})
+        or {{ event }}.superseded_at >= {{ snapshot }}.as_of + to_days({{ horizon_days() }})
     )
 {%- endmacro %}
 
 {#-
-  For `qualify`, over available items at their cuts: true for one item of each product on a platform, the first by its id. A
+  For `qualify`, over available items of snapshots: true for one item of each product on a platform, the first by its id. A
   catalogue may list a product several times, and nobody is offered it twice.
 -#}
 {% macro one_of_a_product() -%}
     row_number() over (partition by as_of, platform, product_id order by item_id) = 1
 {%- endmacro %}
 
-{#- Weight that halves every `half_life` days between an event and the cut. -#}
-{% macro recency(event_time, cut_date, half_life) -%}
-    pow(0.5, datediff('hour', {{ event_time }}, {{ cut_date }}) / (24.0 * {{ half_life }}))
+{#- Weight that halves every `half_life` days between an event and a date. -#}
+{% macro recency(event_time, at, half_life) -%}
+    pow(0.5, datediff('hour', {{ event_time }}, {{ at }}) / (24.0 * {{ half_life }}))
 {%- endmacro %}

@@ -10,7 +10,7 @@
     '{{ names | sort | join("', '") }}'
 {%- endmacro %}
 
-{#- True for a take after which its product is offered again on the platform of `offered`: one on that very platform. -#}
+{#- True for a positive interaction after which the product is offered again on the platform of `offered`: one on that very platform. -#}
 {% macro is_repeatable(event, offered) -%}
     {{ event }}.is_positive
     and {{ event }}.platform = {{ offered }}.platform

@@ -1,4 +1,4 @@
-"""Is everything there that a night needs? One finding for each thing, with what to do about it."""
+"""What a night needs, looked at one thing at a time: each finding says whether it is there, and else what to do."""
 
 import importlib
 import sys
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from infra.lake import open_lake
-from infra.platforms import Platform, PlatformError, check_connection, load_platforms
+from infra.platforms import Platform, check_connection, load_platforms
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT, connect
 
@@ -20,7 +20,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Every finding, in the order in which a night would meet them."""
+    """Every finding, in the order in which a night would come to need them."""
     yield _try("installation", _installation)
     yield _try("settings", lambda: _settings(settings))
     for platform in load_platforms(DBT_PROJECT / "models" / "staging"):
@@ -33,12 +33,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _try(subject: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, check())
-    except Exception as error:  # a doctor reports whatever ails, and goes on to the next organ
-        return Finding(
-            subject,
-            False,
-            str(error) if isinstance(error, PlatformError) else f"{error} Remedy: {REMEDIES[subject.split()[0]]}",
-        )
+    except Exception as error:  # whatever is wrong is reported, and the next thing is looked at
+        remedy = "" if "Remedy:" in str(error) else f" Remedy: {REMEDIES[subject.split()[0]]}"
+        return Finding(subject, False, f"{error}{remedy}")
 
 
 REMEDIES = {
@@ -47,7 +44,7 @@ REMEDIES = {
     "platform": "see docs/add-a-platform.md",
     "lake": "set CROSSREC_LAKE to a folder or bucket that can be written, and check the AWS credentials",
     "warehouse": "let the night that writes it finish; if the file is damaged, delete it: the next night builds it again from the lake",
-    "MLflow": "check CROSSREC_MLFLOW_TRACKING_URI; an SQLite file of another MLflow version wants `mlflow db upgrade`",
+    "MLflow": "check CROSSREC_MLFLOW_TRACKING_URI; run `mlflow db upgrade` on an SQLite file of another MLflow version",
 }
 
 
@@ -78,7 +75,7 @@ def _lake(settings: Settings) -> str:
 def _warehouse(settings: Settings) -> str:
     if not settings.warehouse_path.exists():
         return "not built yet; the first night builds it"
-    with connect(settings) as warehouse:
+    with connect(settings, wait=0) as warehouse:
         [(tables,)] = warehouse.execute("select count(*) from duckdb_tables()").fetchall()
     return f"{tables} tables"
 

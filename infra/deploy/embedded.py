@@ -1,14 +1,15 @@
 """The embedded deployment: Airflow on SQLite with everything below ``settings.home``."""
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
+from infra.locks import LockedError, hold
 from infra.settings import PROJECT_ROOT, Settings
 
-LOGGERS = ("dags", "expectations", "infra", "ml")  # of our own modules
-# Nothing calls home, and warnings of tools do not bury what a night says.
+# Nothing calls home, and the warnings of tools do not bury what a night logs.
 QUIET = {
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-    "AIRFLOW__LOGGING__NAMESPACE_LEVELS": " ".join(f"{name}=INFO" for name in LOGGERS),
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "DO_NOT_TRACK": "1",
@@ -41,9 +42,31 @@ def airflow_environment(settings: Settings, port: int = 8080) -> dict[str, str]:
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
-        # sums depend on how many threads share them
-        "TF_NUM_INTRAOP_THREADS": str(settings.threads),
-        "TF_NUM_INTEROP_THREADS": "1",
+        # each task is a process of its own: without bytecode it would compile every module again
+        "PYTHONDONTWRITEBYTECODE": "",
+        **settings.tensorflow_environment(),
         "CROSSREC_HOME": str(settings.home),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
     }
+
+
+class HomeInUseError(RuntimeError):
+    """Another process runs nights in this home; the message names it."""
+
+
+@contextmanager
+def home_alone(settings: Settings, what: str) -> Iterator[None]:
+    """Let one process at a time run nights in the home, to the end of the block: two would share one Airflow and its database.
+
+    Raises:
+        HomeInUseError: `crossrec nightly` or `crossrec up` already runs in this home.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold(settings.home / "night.lock", what))
+        except LockedError as error:
+            raise HomeInUseError(
+                f"another night or `crossrec up` is running in {settings.home}. Received: {error}. "
+                "Remedy: wait until it is done or stop it, or set CROSSREC_HOME to another folder."
+            ) from None
+        yield

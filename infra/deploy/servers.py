@@ -23,7 +23,7 @@ class ServerError(RuntimeError):
     """A server did not come up; the message names its log."""
 
 
-def serve(settings: Settings, port: int, say: Callable[[str], None]) -> None:
+def serve(settings: Settings, port: int, tell: Callable[[str], None]) -> None:
     """Run until Ctrl-C or SIGTERM, then stop every server and whatever it started."""
     mlflow_port = port + 1
     for wanted in (port, mlflow_port):
@@ -51,12 +51,12 @@ def serve(settings: Settings, port: int, say: Callable[[str], None]) -> None:
     try:
         for name, command in commands.items():
             servers[name] = _start(command, environment, logs / f"{name}.log")
-        say("starting Airflow and MLflow (Ctrl-C stops all of it)")
+        tell("starting Airflow and MLflow (Ctrl-C stops all of it)")
         _wait_for(f"http://127.0.0.1:{port}/api/v2/monitor/health", "api-server", servers, logs)
         _wait_for(f"http://127.0.0.1:{mlflow_port}/health", "mlflow", servers, logs)
-        say(f"Airflow  http://127.0.0.1:{port}   no login: everybody on this machine is admin")
-        say(f"MLflow   http://127.0.0.1:{mlflow_port}   no login")
-        say(f"logs     {logs}")
+        tell(f"Airflow  http://127.0.0.1:{port}   no login: everybody on this machine is admin")
+        tell(f"MLflow   http://127.0.0.1:{mlflow_port}   no login")
+        tell(f"logs     {logs}")
         while all(server.poll() is None for server in servers.values()):
             time.sleep(1)
         ended = next(name for name, server in servers.items() if server.poll() is not None)
@@ -64,7 +64,7 @@ def serve(settings: Settings, port: int, say: Callable[[str], None]) -> None:
             f"{ended} ended by itself. Received: exit {servers[ended].returncode}. Log: {logs / ended}.log"
         )
     except KeyboardInterrupt:
-        say("stopping")
+        tell("stopping")
     finally:
         _stop(servers.values())
 
@@ -81,17 +81,15 @@ def _require_free(port: int) -> None:
 
 
 def prepare_airflow(environment: Mapping[str, str]) -> None:
-    """Bring Airflow's database to this version and make the pool that allows the warehouse one writer; once is enough."""
+    """Bring Airflow's database to the version that is installed; once for each version is enough."""
     home = Path(environment["AIRFLOW_HOME"])
     prepared = home / f"prepared-{version('apache-airflow')}"
     if prepared.exists() and (home / "airflow.db").exists():
         return
-    for arguments in (["db", "migrate"], ["pools", "set", "warehouse", "1", "one writer to DuckDB at a time"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments], env=environment, capture_output=True, text=True
-        )
-        if done.returncode:
-            raise ServerError(f"`airflow {' '.join(arguments)}` failed. Received: {done.stderr[-500:]}")
+    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+    done = subprocess.run(migrate, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise ServerError(f"`airflow db migrate` failed. Received: {done.stderr[-500:]}")
     prepared.touch()
 
 

@@ -14,17 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from infra.report.night import (
-    LEARNED,
-    ComparedPair,
-    Gate,
-    LinkedFrom,
-    MetricPoint,
-    NightSummary,
-    PlatformFunnel,
-    Taste,
-    contender_name,
-)
+from expectations.gate import GateResult
+from infra.report.facts import ComparedPair, LinkedFrom, MetricPoint, PlatformFunnel, Taste
+from infra.report.names import LEARNED, contender_name
+from infra.report.night import NightSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +91,7 @@ def funnel(platform: PlatformFunnel, platforms: Sequence[PlatformFunnel]) -> Mar
     return out[0]
 
 
-def gates(results: Sequence[Gate]) -> Markup:
+def gates(results: Sequence[GateResult]) -> Markup:
     """Checks of every gate by how they came out."""
     with _figure("gates", 0.3 + 0.3 * len(results), "checks of every gate", 4.3) as (figure, out):
         axes = figure.subplots()

@@ -1,315 +1,39 @@
-"""The facts of one night, as the terminal summary and the page show them; plain data, made from plain data."""
+"""Everything about one night that a person wants to read, and what can be concluded from it."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from math import isfinite
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-Verdict = Literal["pass", "warn", "stop"]
-
-LEARNED = ("challenger", "champion")
-LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error"})
-UNRANKED = frozenset({"coverage", "novelty", "intra_list_diversity", "popularity_lift"})
-METRIC_NAMES = {
-    "ndcg_at_10": "NDCG@10",
-    "recall_at_20": "Recall@20",
-    "new_item_recall_at_20": "New item recall@20",
-    "mrr": "MRR",
-    "precision_at_10": "Precision@10",
-    "f1_at_10": "F1@10",
-    "map_at_10": "MAP@10",
-    "auc": "AUC",
-    "log_loss": "Log loss",
-    "calibration_error": "Calibration error",
-    "coverage": "Coverage",
-    "novelty": "Novelty",
-    "intra_list_diversity": "Intra-list diversity",
-    "popularity_lift": "Popularity lift",
-}
-# the others stand among the numbers: more panels would be read by nobody
-CHARTED = ("ndcg_at_10", "recall_at_20", "mrr", "auc", "log_loss", "coverage")
-METRIC_HELP = {
-    "ndcg_at_10": "How well the first ten items of a list hold what the person then chose, the top ones counting most. "
-    "1 is perfect.",
-    "recall_at_20": "Share of what a person then chose that stood in their list of twenty.",
-    "new_item_recall_at_20": "The same share of items new on offer alone, over people who chose any of them: mostly few.",
-    "mrr": "One divided by the rank of the first item that the person then chose. 1 is: always the first.",
-    "precision_at_10": "Share of the first ten that the person then chose.",
-    "f1_at_10": "The harmonic mean of precision and recall of the first ten.",
-    "map_at_10": "Precision at the rank of each hit among the first ten, averaged over what there was to find.",
-    "auc": "How often an item that was chosen scores above one that was not. 0.5 is a coin toss.",
-    "log_loss": "How far the predicted probabilities are from what happened. Lower is better.",
-    "calibration_error": "How far the predicted probabilities are from the share that was chosen, in ten equal groups.",
-    "coverage": "Share of the catalogue that stands in somebody's list. High or low is neither good nor bad by itself.",
-    "novelty": "How rare the first ten are, in bits: one more for items half as often taken. Neither good nor bad by itself.",
-    "intra_list_diversity": "Share of the pairs among the first ten whose categories differ. Neither good nor bad by itself.",
-    "popularity_lift": "How much more popular the first ten are than what people chose: 0 is as popular, 1 twice as popular.",
-}
-COHORT_METRICS = ("ndcg_at_10", "recall_at_20")
-COHORT_CONTENDERS = (*LEARNED, "popularity")
-# what a smaller group shows is mostly chance, and of a very small one it is about somebody
-SMALLEST_GROUP = 30
-CONTENDER_NAMES = {
-    "challenger": "Tonight's model",
-    "champion": "Serving model",
-    "popularity": "Popularity",
-    "ease": "EASE",
-    "item_neighbours": "Item neighbours",
-    "als": "ALS",
-    "bpr": "BPR",
-}
-# a normal interval of fewer takes than this is narrower than it should be
-ENOUGH_TAKEN = 30
-ESTIMATORS = {"ips": "IPS", "snips": "self-normalised IPS", "doubly_robust": "doubly robust"}
-FUNNEL_STAGES = {
-    "raw_rows": "rows read",
-    "duplicate_rows": "  repeated",
-    "quarantined_rows": "  in quarantine",
-    "staged_rows": "rows understood",
-    "accounts": "accounts",
-    "persons": "people",
-    "items": "items",
-    "interactions": "interactions",
-    "candidates": "candidates",
-    "lists": "lists made",
-    "written_back": "lists written back",
-}
-
-
-class Facts(BaseModel):
-    """Base of all below: immutable; what a caller's dict has beyond the fields is ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
-
-
-class PlatformFunnel(Facts):
-    """How much of one platform came in, was understood and went out. None: not counted, because the night stopped."""
-
-    platform: str
-    raw_rows: int | None = None
-    staged_rows: int | None = None
-    duplicate_rows: int | None = None
-    quarantined_rows: int | None = None
-    accounts: int | None = None
-    items: int | None = None
-    persons: int | None = None
-    interactions: int | None = None
-    candidates: int | None = None
-    lists: int | None = None
-    written_back: int | None = None
-    stale_days: int = 0
-
-
-class Totals(Facts):
-    """What exists once over all platforms."""
-
-    persons: int | None = None
-    multi_platform_persons: int | None = None
-    products: int | None = None
-
-
-class Check(Facts):
-    description: str
-    severity: Literal["stop", "warn"]
-    success: bool
-    observed: str = ""
-    why: str = ""
-    remedy: str = ""
-
-
-class Gate(Facts):
-    """One gate's result; its fields are those of a dumped `expectations.gate.GateResult`."""
-
-    gate: str
-    platform: str | None = None
-    verdict: Verdict
-    checks: tuple[Check, ...] = ()
-
-    @property
-    def held(self) -> list[Check]:
-        return [check for check in self.checks if check.success]
-
-    @property
-    def failed(self) -> list[Check]:
-        return sorted((check for check in self.checks if not check.success), key=lambda check: check.severity)
-
-
-class Metric(Facts):
-    """One metric of one contender on the held-out snapshot; low and high bound its bootstrap interval.
-
-    With ``against`` the value is the paired difference to that contender instead.
-    """
-
-    contender: str
-    against: str | None = None
-    platform: str = "all"
-    cohort: str = "all"
-    metric: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    people: int = 0
-
-
-class ObjectiveMetric(Metric):
-    """The same where only what counts for one objective is found."""
-
-    objective: str
-
-
-class Gap(Facts):
-    """Between the groups of people that one contender serves best and worst, of those that differ in one respect."""
-
-    value: float
-    best: str
-    worst: str
-
-
-class Transfer(Facts):
-    """What a platform's histories are worth to the lists of another, over the ``people`` who have both.
-
-    NDCG@10 by EASE alone with that source and without it; ``gain`` is their difference, within gain_low and gain_high.
-    """
-
-    source: str
-    target: str
-    people: int
-    with_source: float
-    without: float
-    gain: float
-    gain_low: float
-    gain_high: float
-    verdict: str
-
-
-class DiversityPrice(Facts):
-    """What the model's lists of the held-out snapshot would be at one strength of diversity.
-
-    ``ndcg_change`` is the paired difference in NDCG@10 to lists by relevance alone, within low and high in 95 of 100 cases.
-    """
-
-    strength: float
-    ndcg_at_10: float
-    ndcg_change: float
-    ndcg_low: float
-    ndcg_high: float
-    intra_list_diversity: float
-    is_used: bool
-
-
-class PolicyValue(Facts):
-    """Share of the places that explore whose item was taken, as shown ("logged") or as a model would have chosen."""
-
-    policy: str
-    estimator: str
-    value: float
-    low: float
-    high: float
-    effective_sample_size: float
-
-
-class OffPolicy(Facts):
-    """What the places that explore told, of how many ``lists``; in how many an item from below the list was shown, and
-    how many of all items shown there were ``taken``.
-    """
-
-    lists: int
-    explored: int
-    taken: int
-    estimates: tuple[PolicyValue, ...] = ()
-
-
-class MetricPoint(Facts):
-    """One contender's metric on an earlier night (or tonight), over all platforms."""
-
-    as_of: date
-    contender: str
-    metric: str
-    value: float
-
-
-class Account(Facts):
-    platform: str
-    account_id: str
-
-
-class Event(Facts):
-    """Something an example person did; ``what`` in a word or two, as "rated 4" or "watched"."""
-
-    title: str
-    platform: str
-    when: date | None = None
-    what: str = ""
-
-
-class Taste(Facts):
-    category: str
-    share: float
-
-
-class Recommended(Facts):
-    rank: int
-    title: str
-    score: float | None
-    strategy: str = "personalised"
-    category: str | None = None
-    reason: str | None = None
-
-
-class PlatformList(Facts):
-    platform: str
-    items: tuple[Recommended, ...]
-
-
-class ExamplePerson(Facts):
-    """A person to look at: newest events first, taste by descending share."""
-
-    person_id: str
-    accounts: tuple[Account, ...] = ()
-    events: tuple[Event, ...] = ()
-    events_in_all: int | None = None
-    taste: tuple[Taste, ...] = ()
-    lists: tuple[PlatformList, ...] = ()
-
-
-class Links(Facts):
-    """Where to look further: paths or addresses, shown as text."""
-
-    report: str | None = None
-    airflow_log: str | None = None
-    mlflow_run: str | None = None
-
-
-class ComparedPair(Facts):
-    """Two accounts or items and what each comparison of them gave or took, in bits; never what was compared."""
-
-    caption: str
-    left: str
-    right: str
-    start: float
-    steps: tuple[tuple[str, float], ...] = ()
-    weight: float
-    probability: float
-
-
-class LinkedFrom(Facts):
-    """What linking by interests alone would give from one cosine on: shares, of the links and of what there is to find."""
-
-    threshold: float
-    precision: float
-    recall: float
-
-
-class IdentityChange(Facts):
-    """One merge or split of the night."""
-
-    entity: str
-    kind: Literal["merge", "split"]
-    records: str
-    evidence: str
+from expectations.gate import GateResult, Verdict
+from infra.report.facts import (
+    ComparedPair,
+    DiversityPrice,
+    ExamplePerson,
+    Facts,
+    Gap,
+    IdentityChange,
+    JudgedSource,
+    LinkedFrom,
+    Links,
+    Metric,
+    MetricPoint,
+    ObjectiveMetric,
+    OffPolicy,
+    PlatformFunnel,
+    Totals,
+)
+from infra.report.names import (
+    COHORT_CONTENDERS,
+    COHORT_METRICS,
+    LEARNED,
+    LOWER_IS_BETTER,
+    METRIC_NAMES,
+    SMALLEST_GROUP,
+    UNRANKED,
+    contender_name,
+    metric_name,
+)
 
 
 class NightSummary(Facts):
@@ -321,10 +45,10 @@ class NightSummary(Facts):
     seconds: float | None = None
     funnel: tuple[PlatformFunnel, ...] = ()
     totals: Totals = Totals()
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[GateResult, ...] = ()
     metrics: tuple[Metric, ...] = ()
     history: tuple[MetricPoint, ...] = ()
-    transfers: tuple[Transfer, ...] = ()
+    transfers: tuple[JudgedSource, ...] = ()
     objectives: tuple[ObjectiveMetric, ...] = ()
     diversity: tuple[DiversityPrice, ...] = ()
     off_policy: OffPolicy | None = None
@@ -457,20 +181,3 @@ def _tied(one: Metric, other: Metric, difference: Metric | None) -> bool:
     if one.low is None or one.high is None or other.low is None or other.high is None:
         return False
     return one.low <= other.high and other.low <= one.high
-
-
-def metric_name(metric: str) -> str:
-    return METRIC_NAMES.get(metric, metric)
-
-
-def contender_name(contender: str) -> str:
-    return CONTENDER_NAMES.get(contender, contender.replace("_", " ").capitalize())
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def nights(count: int) -> str:
-    return "one night" if count == 1 else f"{count} nights"

@@ -8,22 +8,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from infra.report import charts
-from infra.report.night import (
+from infra.report.names import (
     CHARTED,
     COHORT_CONTENDERS,
     COHORT_METRICS,
-    ENOUGH_TAKEN,
+    ENOUGH_INTERACTED,
     ESTIMATORS,
     FUNNEL_STAGES,
     LEARNED,
     METRIC_HELP,
     SMALLEST_GROUP,
-    NightSummary,
     contender_name,
     duration,
     metric_name,
     nights,
 )
+from infra.report.night import NightSummary
 
 
 def render(summary: NightSummary) -> str:
@@ -57,7 +57,7 @@ def render(summary: NightSummary) -> str:
         smallest_group=SMALLEST_GROUP,
         learned=LEARNED,
         estimators=ESTIMATORS,
-        enough_taken=ENOUGH_TAKEN,
+        enough_interacted=ENOUGH_INTERACTED,
         followed=followed,
         history_contenders=list(dict.fromkeys([*summary.contenders(), *(p.contender for p in summary.history)])),
     )

@@ -13,18 +13,10 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from infra.report.night import (
-    CHARTED,
-    FUNNEL_STAGES,
-    ExamplePerson,
-    Gate,
-    NightSummary,
-    PlatformList,
-    contender_name,
-    duration,
-    metric_name,
-    nights,
-)
+from expectations.gate import GateResult
+from infra.report.facts import ExamplePerson, PlatformList
+from infra.report.names import CHARTED, FUNNEL_STAGES, contender_name, duration, metric_name, nights
+from infra.report.night import NightSummary
 
 VERDICTS = {
     "pass": ("green", "✓", "passed"),
@@ -87,9 +79,9 @@ def _funnel(summary: NightSummary) -> RenderableType:
     return Group(table, *notes)
 
 
-def _gates(gates: Iterable[Gate]) -> Iterable[RenderableType]:
+def _gates(gates: Iterable[GateResult]) -> Iterable[RenderableType]:
     """A line per gate with a verdict per platform, then each check that did not hold, in its own words."""
-    by_name: dict[str, list[Gate]] = {}
+    by_name: dict[str, list[GateResult]] = {}
     for gate in gates:
         by_name.setdefault(gate.gate, []).append(gate)
     table = Table.grid(padding=(0, 2))

@@ -20,6 +20,7 @@ from ml.evaluation.metrics import (
 )
 
 ALL = "all"
+CHALLENGER, CHAMPION, POPULARITY = "challenger", "champion", "popularity"  # names of contenders
 SCHEMA = pa.schema(
     [
         ("contender", pa.string()),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -87,7 +88,9 @@ def decide(
         return Decision(True, [f"promote: there is no champion yet, and {TITLE} is {overall.value:.4f}", *notes])
 
     if not overall.value:
-        return Decision(False, [f"keep: the challenger's {TITLE} is 0: it found nothing of what was taken", *notes])
+        return Decision(
+            False, [f"keep: the challenger's {TITLE} is 0: it found none of the positive interactions", *notes]
+        )
     overall, *parts = _measured(comparison, challenger, champion)
     allowed = -margin * _measured(comparison, champion, None)[0].value
     against = []
@@ -106,6 +109,20 @@ def decide(
         return Decision(False, [*against, *notes])
     better = "better than" if overall.low > 0 else "not worse than"
     return Decision(True, [f"promote: {better} the champion, overall {TITLE} {overall}", *notes])
+
+
+def keep_newer_champion(decision: Decision, as_of: date, champion_as_of: date) -> Decision:
+    """A night of the past does not replace a champion that learned from a newer night."""
+    if not decision.promote or as_of >= champion_as_of:
+        return decision
+    return Decision(False, [f"keep: the champion learned from a newer night ({champion_as_of})", *decision.reasons])
+
+
+def wait_for_person(decision: Decision, version: int) -> Decision:
+    """A better challenger does not replace the champion until a person promotes it."""
+    if not decision.promote:
+        return decision
+    return Decision(False, [*decision.reasons, f"waits for a person: version {version} may be promoted in MLflow"])
 
 
 def _against_baseline(comparison: pa.Table, challenger: str, baseline: str) -> str:

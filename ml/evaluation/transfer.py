@@ -23,7 +23,8 @@ EVERY_OTHER = "every other"
 STRANGERS = 4  # drawn for each list: more would make their mean a little steadier
 CHUNK = 1_024  # lists whose scores for all products are held at once
 LEVEL = 0.95
-DROPPED = ("tells nothing", "harms")  # verdicts on a source that counts no more
+TELLS_NOTHING, HARMS, TOO_FEW, KEPT = "tells nothing", "harms", "too few", "kept"
+EXCLUDED = (TELLS_NOTHING, HARMS)  # verdicts on a source that is left out
 MEASURES = ("with_source", "without", "own", "stranger")
 
 
@@ -191,7 +192,7 @@ def judge(lists: pa.Table) -> pa.Table:
         verdict = _verdict(row)
         if target == ALL:
             overall = verdict
-        elif overall in DROPPED:  # for all targets
+        elif overall in EXCLUDED:  # for all targets
             verdict = overall
         rows.append(row | {"verdict": verdict})
     return pa.Table.from_pylist(rows, SCHEMA)
@@ -210,10 +211,10 @@ SCHEMA = pa.schema(
 
 def _verdict(row: dict[str, Any]) -> str:
     if row["people"] < LARGE_COHORT:
-        return "too few"
+        return TOO_FEW
     if row["source"] != EVERY_OTHER and row["target"] == ALL and (row["tells_low"] or 0.0) <= 0:
-        return "tells nothing"
-    return "harms" if (row["gain_high"] or 0.0) < 0 else "kept"
+        return TELLS_NOTHING
+    return HARMS if (row["gain_high"] or 0.0) < 0 else KEPT
 
 
 def _estimate(name: str, values: "pd.Series[float]", persons: "pd.Series[str]", level: float) -> dict[str, Any]:
@@ -227,9 +228,9 @@ def _estimate(name: str, values: "pd.Series[float]", persons: "pd.Series[str]", 
     return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
 
 
-def dropped(judged: pa.Table) -> dict[str, list[str]]:
+def excluded_sources(judged: pa.Table) -> dict[str, list[str]]:
     """The sources that count no more, sorted, by target; targets that keep all their sources are left out."""
-    bad = [row for row in judged.to_pylist() if row["verdict"] in DROPPED]
+    bad = [row for row in judged.to_pylist() if row["verdict"] in EXCLUDED]
     platforms = set(pc.unique(judged["target"]).to_pylist()) - {ALL}
     found = {
         target: sorted(

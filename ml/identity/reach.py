@@ -28,4 +28,4 @@ def moved_share(moved: pa.Table, current: pa.Table, with_events: pa.Table, known
     changed = records.join(with_events.select(RECORD), RECORD, join_type="left semi")["cluster_id"]
     reached = records.filter(pc.is_in(records["cluster_id"], value_set=pc.unique(changed)))
     every = pa.concat_tables([reached.select(RECORD), moved.select(RECORD)])
-    return min(1.0, every.group_by(RECORD).aggregate([]).num_rows / max(known, 1))
+    return min(1.0, float(every.group_by(RECORD).aggregate([]).num_rows) / max(known, 1))

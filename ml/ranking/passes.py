@@ -109,4 +109,7 @@ class TrainingPass:
         labels = tf.unstack(tf.gather(examples.labels, chosen), axis=1)
         weights = tf.unstack(tf.gather(examples.weights, chosen), axis=1)
         by_objective = zip(self.shares, labels, weights, logits, strict=True)
-        return tf.add_n([share * batch_loss(self.loss, *each, list_of) for share, *each in by_objective])
+        losses = [
+            share * batch_loss(self.loss, label, weight, each, list_of) for share, label, weight, each in by_objective
+        ]
+        return tf.add_n(losses)

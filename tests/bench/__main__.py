@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from infra.report.night import metric_name
+from infra.report.names import metric_name
 from tests.bench.house import house
 from tests.bench.measured import Measured, render, run, save
 
@@ -26,7 +26,8 @@ def nights() -> list[Measured]:
         linked = linkage(home / "var", "account_persons", "person_id", "accounts", "person")
         matched = linkage(home / "var", "item_products", "product_id", "items", "film")
         lists = {as_of: publication(home / "var", as_of) for as_of in (FIRST, SECOND)}
-        comparison = json.loads((home / f"var/lake/nights/as_of={FIRST}/evaluation.json").read_text())
+        evaluation = json.loads((home / f"var/lake/nights/as_of={FIRST}/evaluation.json").read_text())
+        comparison = evaluation["comparison"]
     rows = [
         Measured("first night, full demo, demo platforms built too", first.seconds, "s", 360),
         Measured("first night, peak memory of all processes", first.peak_gigabytes, "GB", 4),
@@ -39,7 +40,7 @@ def nights() -> list[Measured]:
         rows.append(Measured(f"{what}, pairwise precision", precision, "share", peer="the demo's truth"))
         rows.append(Measured(f"{what}, pairwise recall", recall, "share", peer="the demo's truth"))
     window = comparison["popularity_window"]
-    own = [row for row in comparison["comparison"] if row["against"] is None and row["cohort"] == "all"]
+    own = [row for row in comparison["metrics"] if row["against"] is None and row["cohort"] == "all"]
     for row in [row for row in own if row["contender"] == "challenger"]:
         peers = [
             f"{window if other['contender'] == 'popularity' else other['contender']} {other['value']:.4f}"

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from dags.steps.learn.build_marts import build_marts
-from dags.steps.merge.link import identity_key
 from dags.steps.night import Night
 from infra.deploy.embedded import airflow_environment
+from infra.identity_store import identity_key
 from infra.settings import Settings
 from ml.identity.clusters import cluster
 from tests.bench.measured import ROOT, Measured, run

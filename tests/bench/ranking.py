@@ -21,13 +21,15 @@ import pyarrow.compute as pc
 from rich.progress import track
 
 from dags.steps.learn.build_marts import BUILT_WITH, build_marts
-from dags.steps.learn.evaluate import FACTORISATIONS, factorised, held_out_of
-from dags.steps.learn.train import examples_of, feature_spec, params_of, split
-from dags.steps.merge.link import identity_key
+from dags.steps.learn.examples import examples_of, feature_spec, split
+from dags.steps.learn.held_out import held_out_of
+from dags.steps.learn.train import params_of
 from dags.steps.night import Night
+from infra.identity_store import identity_key
 from infra.settings import Settings
 from infra.warehouse import connect, query
 from ml.evaluation.comparison import mean_interval
+from ml.evaluation.contenders import FACTORISATIONS, factorised
 from ml.evaluation.metrics import Lists, by_list, ranked
 from ml.ranking.network.scoring import score
 from ml.ranking.training import train

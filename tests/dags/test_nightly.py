@@ -1,5 +1,6 @@
 """The shape of the night: its order, and the policies every task keeps. A failure's message is its remedy."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -38,7 +39,11 @@ GATES = [
     *("check_loads", "check_reconciliation", "check_identity"),
     *("check_transfer", "check_training_data", "check_leakage", "check_recommendations"),
 ]
-WRITERS = ("prepare", "build_marts", "check_transfer")
+BOXES = {
+    "merge": "open_night",
+    "learn": "build_marts",
+    "serve": "score",
+}  # each box of the README, and a task in it
 
 
 def upstream(dag: Any, task_id: str) -> set[str]:
@@ -54,15 +59,14 @@ def test_the_dags_import(dag_bag: Any) -> None:
 def test_parsing_imports_nothing_heavy() -> None:
     """In a process of its own: the scheduler parses every few seconds, each time anew."""
     probe = (
-        "import json, sys, airflow.sdk; before = set(sys.modules); import dags.nightly, dags.tuning;"
+        "import json, sys, airflow.sdk; before = set(sys.modules);"
+        "import dags.linkage_training, dags.nightly, dags.tuning;"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules and name not in before]))"
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     heavy = json.loads(done.stdout.splitlines()[-1])
-    assert not heavy, (
-        f"dags/nightly.py or dags/tuning.py imports {', '.join(heavy)} when it is parsed: import them inside the task"
-    )
+    assert not heavy, f"a DAG file imports {', '.join(heavy)} when Airflow parses it: import them inside the task"
 
 
 @pytest.mark.parametrize(("first", "then"), ORDER)
@@ -97,33 +101,31 @@ def test_mapped_tasks_have_a_name_for_each_of_their_instances(nightly: Any) -> N
         assert template, f"{task.task_id} shows as [0], [1], ...: give it a map_index_template"
 
 
-@pytest.mark.parametrize("task_id", WRITERS)
-def test_who_writes_the_warehouse_has_it_alone(task_id: str, nightly: Any) -> None:
-    task = nightly.get_task(task_id)
-    assert (task.pool, task.pool_slots) == ("warehouse", 1), f"{task_id} writes to DuckDB: give it pool='warehouse'"
+def test_every_step_is_a_function_that_takes_what_its_task_gives(nightly: Any) -> None:
+    """A step is named by a path that Airflow resolves in the task only: a wrong one would be red in the middle of the night."""
+    found = set()
+    for task in nightly.tasks:
+        doc = task.partial_kwargs.get("doc") if task.is_mapped else task.doc
+        if not doc:
+            continue
+        module, _, name = doc.rpartition(".")
+        tree = ast.parse(PROJECT_ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text())
+        function = next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name), None)
+        assert function, f"task '{task.task_id}' calls {doc}, which is not there: name the module and the function"
+        parameters = [argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)]
+        given = ["night", *(task.op_kwargs_expand_input.value if task.is_mapped else [])]
+        assert [name for name in parameters if name != "last_try"] == given, (
+            f"task '{task.task_id}' gives {doc} {given}, which takes {parameters}"
+        )
+        found.add(task.task_id)
+    assert found == set(nightly.task_ids) - {"shards"}
 
 
-def test_nobody_reads_the_warehouse_while_it_is_written(nightly: Any) -> None:
-    """Readers need no pool as long as each comes before or after every writer."""
-    order = {task_id: upstream(nightly, task_id) for task_id in nightly.task_ids}
-    readers = {
-        *(
-            "check_reconciliation",
-            "link_people",
-            "link_products",
-            "check_identity",
-            "check_training_data",
-            "check_leakage",
-            "train",
-            "evaluate",
-        ),
-        *("score", "assemble_lists", "check_recommendations", "report"),
-    }
-    for reader in readers:
-        for writer in WRITERS:
-            assert reader in order[writer] or writer in order[reader], (
-                f"'{reader}' may read while '{writer}' writes, which DuckDB refuses: order them, or share the pool"
-            )
+@pytest.mark.parametrize(("box", "task_id"), BOXES.items())
+def test_the_graph_shows_the_three_boxes_of_the_readme(box: str, task_id: str, nightly: Any) -> None:
+    assert nightly.get_task(task_id).task_group.group_id == box
+    ungrouped = [task.task_id for task in nightly.tasks if task.task_group.group_id not in BOXES]
+    assert not ungrouped, f"{ungrouped} are in no box: put them into merge, learn or serve"
 
 
 def test_one_night_at_a_time_and_none_that_nobody_asked_for(nightly: Any) -> None:
@@ -137,9 +139,12 @@ def test_any_demo_date_is_a_night(nightly: Any) -> None:
     )
 
 
-def test_the_page_of_the_dag_says_what_to_do_when_it_is_red(nightly: Any) -> None:
-    assert nightly.doc_md
-    assert "When it is red" in nightly.doc_md
+def test_the_page_of_every_dag_says_what_to_do_when_it_is_red(dag_bag: Any) -> None:
+    for dag_id, dag in dag_bag.dags.items():
+        assert dag.doc_md, f"DAG '{dag_id}' has no page: give the file a docstring, and doc_md=__doc__"
+        assert "When it is red" in dag.doc_md
+        missing = [name for name in dag.params if f"| {name} |" not in dag.doc_md]
+        assert not missing, f"DAG '{dag_id}': its page does not explain the params {missing}"
 
 
 @pytest.mark.parametrize("task_id", ["extract", "write_back"])
@@ -149,11 +154,10 @@ def test_what_talks_to_platforms_tries_again(task_id: str, nightly: Any) -> None
 
 @pytest.mark.parametrize(("retryable", "expected"), [(True, "PlatformError"), (False, "AirflowFailException")])
 def test_a_fault_that_waiting_does_not_cure_fails_at_once(retryable: bool, expected: str, dag_bag: Any) -> None:
-    from dags.nightly import no_retry_where_waiting_does_not_cure
+    from dags.tasks import readable_log
     from infra.platforms import PlatformError
 
     fault = PlatformError("shop", "orders", "it is so", received="this", remedy="do that", retryable=retryable)
-    with pytest.raises(Exception, match="platform 'shop', table 'orders': it is so") as error:  # noqa: SIM117
-        with no_retry_where_waiting_does_not_cure():
-            raise fault
+    with pytest.raises(Exception, match="platform 'shop', table 'orders': it is so") as error, readable_log():
+        raise fault
     assert type(error.value).__name__ == expected

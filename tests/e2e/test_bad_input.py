@@ -18,26 +18,30 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
-from dags.steps.learn.build_marts import build_prepared
-from dags.steps.learn.check_leakage import _newest_labelled_cut
+from dags.steps.learn.check_leakage import newest_labelled_snapshot
+from dags.steps.learn.check_promotion import check_promotion
+from dags.steps.learn.choose_serving_model import choose_serving_model
 from dags.steps.learn.evaluate import evaluate
 from dags.steps.merge.check_loads import check_loads
 from dags.steps.merge.extract import extract
 from dags.steps.merge.open_night import NightError, open_night
+from dags.steps.merge.prepare import prepare
 from dags.steps.night import Night
+from dags.steps.records import Extracted, JudgedSources, Promotion, ServingModel
 from dags.steps.serve.check_recommendations import check_recommendations
 from dags.steps.serve.publish import publish
 from dags.steps.serve.report import report
 from dags.steps.serve.roll_back import roll_back
 from dags.steps.serve.score import score
-from expectations.gate import GateStopped
+from expectations.gate import GateResult, GateStopped
 from infra.mlflow.registry import Registry
 from infra.platforms import PlatformError
 from infra.publications import PublishError, current_publication, published_lists
-from infra.report import NightSummary, print_summary
+from infra.report.facts import JudgedSource
+from infra.report.night import NightSummary
+from infra.report.terminal import print_summary
 from infra.settings import Settings
 from infra.warehouse import WarehouseError, connect
-from ml.evaluation.transfer import SCHEMA
 from tests.e2e.conftest import FIRST, SECOND, THIRD, NightOf, TwoNights, crossrec, files, nightly, served
 from tests.servers import Server
 
@@ -115,15 +119,15 @@ def test_a_platform_that_is_down_ships_its_last_good_load_and_the_summary_says_s
         shutil.rmtree(folder)
     with locked("shop", home):
         extract(night, "shop")
-    assert [load["stale"] for load in night.recorded("extract-shop")] == [True] * 4
+    assert [load.stale for load in night.read(Extracted, "shop").loads] == [True] * 4
 
     check_loads(night, "shop")
-    gate = night.recorded("gate-loads-shop")
-    assert gate["verdict"] == "warn"
-    assert any("orders (1)" in check["observed"] for check in gate["checks"] if not check["success"])
+    gate = night.read(GateResult, "loads-shop")
+    assert gate.verdict == "warn"
+    assert any("orders (1)" in check.observed for check in gate.failed)
 
     report(night)
-    summary = NightSummary.model_validate(night.recorded("summary"))
+    summary = night.read(NightSummary)
     assert {row.platform: row.stale_days for row in summary.funnel} == {"forum": 0, "shop": 1, "stream": 0}
     console = Console(record=True, width=160, file=open(os.devnull, "w"))  # noqa: SIM115
     print_summary(summary, console)
@@ -136,9 +140,9 @@ def test_its_last_good_load_stands_in_at_the_last_try_only(home: Path, night_of:
     with locked("shop", home), pytest.raises(PlatformError, match="is locked by another process") as error:
         extract(night, "shop", last_try=False)
     assert error.value.retryable
-    assert night.recorded("extract-shop") is None
+    assert night.find(Extracted, "shop") is None
     extract(night, "shop", last_try=False)
-    assert [load["stale"] for load in night.recorded("extract-shop")] == [False] * 4
+    assert [load.stale for load in night.read(Extracted, "shop").loads] == [False] * 4
 
 
 @pytest.mark.usefixtures("nothing_published")
@@ -237,7 +241,7 @@ def test_a_platform_that_went_empty_ships_what_it_had(home: Path, night_of: Nigh
     shop(home, EMPTY)
     night = night_of(THIRD)
     extract(night, "shop")
-    assert {load["rows"] for load in night.recorded("extract-shop")} == {0}
+    assert {load.rows for load in night.read(Extracted, "shop").loads} == {0}
     check_loads(night, "shop")
 
 
@@ -245,25 +249,28 @@ def test_a_platform_that_went_empty_ships_what_it_had(home: Path, night_of: Nigh
 
 
 @pytest.mark.usefixtures("nothing_published")
-def test_a_held_out_week_in_which_nobody_took_anything_keeps_the_champion(night_of: NightOf) -> None:
+def test_a_held_out_week_without_positive_interactions_keeps_the_champion(night_of: NightOf) -> None:
     night = night_of(SECOND)
     champion = Registry(night.settings).champion()
     with connect(night.settings, read_only=False) as warehouse:
         warehouse.execute("delete from marts.training_examples where as_of = '1998-03-05'")
         warehouse.execute("delete from marts.evaluation_relevant")
     evaluate(night)
-    gate = night.recorded("gate-promotion")
-    assert gate["verdict"] == "warn"
-    assert gate["checks"][0]["observed"] == (
-        "keep: there is nothing to judge the challenger by, for nobody with candidates took anything new in the 7 days "
-        "from 1998-03-05"
+    check_promotion(night)
+    choose_serving_model(night)
+    gate = night.read(GateResult, "promotion")
+    assert gate.verdict == "warn"
+    assert gate.checks[0].observed == (
+        "keep: there is nothing to judge the challenger by: nobody with candidates had a new positive interaction in the "
+        "7 days from 1998-03-05"
     )
+    assert champion is not None
     assert Registry(night.settings).champion() == champion
-    assert _newest_labelled_cut(night) == date(1998, 2, 26)
-    unmeasured = dict.fromkeys(SCHEMA.names) | {"source": "forum", "target": "shop", "cohort": "all", "people": 0}
-    night.record("transfer", {"judged": [unmeasured], "dropped": {}})
+    assert night.read(ServingModel) == ServingModel(version=champion.version, run_id=champion.run_id)
+    assert newest_labelled_snapshot(night) == date(1998, 2, 26)
+    night.write(JudgedSources(judged=(JudgedSource(source="forum", target="shop", people=0),), excluded={}))
     report(night)
-    summary = NightSummary.model_validate(night.recorded("summary"))
+    summary = night.read(NightSummary)
     assert summary.promotion.startswith("keep: there is nothing to judge the challenger by")
     assert not summary.metrics
 
@@ -275,8 +282,9 @@ def test_platforms_on_which_nothing_was_judged_are_named(night_of: NightOf) -> N
         for table in ("training_examples", "evaluation_relevant"):
             warehouse.execute(f"delete from marts.{table} where as_of = '1998-03-05' and platform != 'forum'")
     evaluate(night)
-    reasons = night.recorded("evaluation")["reasons"]
-    assert reasons[-1] == "warning: nothing was judged on shop, stream, where nobody took anything"
+    check_promotion(night)
+    reasons = night.read(Promotion).reasons
+    assert reasons[-1] == "warning: nothing was judged on shop, stream, without any positive interaction there"
 
 
 @pytest.mark.usefixtures("nothing_published")
@@ -370,7 +378,7 @@ def test_an_older_damaged_load_is_named_by_the_build_that_meets_it(night_of: Nig
     file = Path(night.lake.uri(f"raw/platform=shop/table=customers/load_date={FIRST}/part-00000.parquet"))
     file.write_bytes(b"PAR1 and then nothing")
     with pytest.raises(WarehouseError) as error:
-        build_prepared(night)
+        prepare(night)
     assert f"the load of platform 'shop', table 'customers' of {FIRST} is damaged" in str(error.value)
     assert f"run the night of {FIRST} again" in str(error.value)
 
@@ -472,5 +480,5 @@ def test_a_full_disk_under_the_warehouse(home: Path, small_disk: Path) -> None:
     before = files(home / "lake" / "publications"), served(home)
     fill(small_disk, leave=2_000_000)
     with pytest.raises(WarehouseError, match="free space where CROSSREC_HOME and the lake lie"):
-        build_prepared(Night(SECOND, settings=settings))
+        prepare(Night(SECOND, settings=settings))
     assert (files(home / "lake" / "publications"), served(home)) == before

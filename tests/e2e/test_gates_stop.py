@@ -13,17 +13,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from dags.steps.learn.check_leakage import check_leakage
+from dags.steps.learn.check_promotion import check_promotion
 from dags.steps.learn.check_training_data import check_training_data
+from dags.steps.learn.choose_serving_model import choose_serving_model
 from dags.steps.learn.evaluate import evaluate
-from dags.steps.learn.train import examples_of
+from dags.steps.learn.examples import examples_of
 from dags.steps.merge.check_loads import check_loads
 from dags.steps.merge.check_reconciliation import check_reconciliation
 from dags.steps.night import Night
+from dags.steps.records import LeakageCheck, ServingModel
 from dags.steps.serve.assemble_lists import assemble_lists
 from dags.steps.serve.check_recommendations import check_recommendations
 from dags.steps.serve.score import score
-from expectations.gate import GateStopped
-from infra.mlflow.registry import LoggedData, Registry
+from expectations.gate import GateResult, GateStopped
+from infra.mlflow.records import LoggedData
+from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT, run_dbt
 from tests.e2e.conftest import FIRST, SECOND, NightOf
@@ -40,7 +44,7 @@ def stopped(night: Night, gate: str, step: Callable[[], None]) -> str:
     """The message with which the step stops; its record says so too."""
     with pytest.raises(GateStopped) as error:
         step()
-    assert night.recorded(f"gate-{gate}")["verdict"] == "stop"
+    assert night.read(GateResult, gate).verdict == "stop"
     message = str(error.value)
     assert "what was published before stays up" in message
     assert "Do: " in message
@@ -106,7 +110,7 @@ def test_training_data_that_would_teach_nonsense_stops(broken: str, said: str, n
 def test_a_feature_that_reads_the_future_stops(
     night_of: NightOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cut was found honest, but not by this SQL."""
+    """The snapshot was found honest, but not by this SQL."""
     project = tmp_path / "dbt_project"
     shutil.copytree(DBT_PROJECT, project)
     model = project / "models" / "marts" / "item_popularity.sql"
@@ -114,7 +118,7 @@ def test_a_feature_that_reads_the_future_stops(
     for module in ("infra.warehouse", "dags.steps.learn.check_leakage"):
         monkeypatch.setattr(f"{module}.DBT_PROJECT", project)
     night = night_of(SECOND)
-    assert night.recorded("gate-leakage")["verdict"] == "pass"
+    assert night.read(GateResult, "leakage").verdict == "pass"
 
     message = stopped(night, "leakage", lambda: check_leakage(night))
     assert re.search(r"found \w+ \([\d,]+\), .* and \d+ more\.", message)
@@ -122,9 +126,9 @@ def test_a_feature_that_reads_the_future_stops(
     assert "known_by" in message
 
 
-def test_a_cut_is_checked_for_leaks_once(night_of: NightOf) -> None:
+def test_a_snapshot_is_checked_for_leaks_once(night_of: NightOf) -> None:
     for as_of in (FIRST, SECOND):
-        assert night_of(as_of).recorded("leakage")["checked_in"] == FIRST.isoformat()
+        assert night_of(as_of).read(LeakageCheck).checked_in == FIRST
 
 
 def test_a_long_history_without_examples_stops_the_first_night_too(home: Path) -> None:
@@ -253,9 +257,12 @@ def test_a_worse_challenger_is_kept_from_serving(home: Path, night_of: NightOf) 
         tags={},
     )
     evaluate(night)
+    check_promotion(night)
+    choose_serving_model(night)
     after = registry.champion()
     assert after is not None
     assert after.version == champion.version != challenger.version
-    gate = night.recorded("gate-promotion")
-    assert gate["verdict"] == "warn"
-    assert "champion" in gate["checks"][0]["observed"]
+    assert night.read(ServingModel).version == champion.version
+    gate = night.read(GateResult, "promotion")
+    assert gate.verdict == "warn"
+    assert "champion" in gate.checks[0].observed

@@ -18,31 +18,27 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dags.cli.identity import app
-from dags.steps.learn.build_marts import build_marts, build_prepared
+from dags.steps.learn.build_marts import build_marts
+from dags.steps.learn.check_promotion import check_promotion
+from dags.steps.learn.choose_serving_model import choose_serving_model
 from dags.steps.learn.evaluate import evaluate
 from dags.steps.learn.train import train
 from dags.steps.merge.check_identity import check_identity
 from dags.steps.merge.decisions import decide
 from dags.steps.merge.explain import explain
 from dags.steps.merge.extract import extract
-from dags.steps.merge.link import (
-    PERSON,
-    PRODUCT,
-    Before,
-    Kind,
-    UnknownRecordError,
-    account_records,
-    identity_key,
-    link_people,
-    link_products,
-    product_records,
-    vault,
-)
+from dags.steps.merge.kinds import PERSON, PRODUCT, Kind
+from dags.steps.merge.known_records import UnknownRecordError
+from dags.steps.merge.link import link_people, link_products
 from dags.steps.merge.linkage_model import serving_model
+from dags.steps.merge.linked_records import account_records, product_records, read_vault
+from dags.steps.merge.prepare import prepare
 from dags.steps.night import Night
+from dags.steps.records import Linked, MovedShare, Trained
 from dags.steps.serve.assemble_lists import assemble_lists
 from dags.steps.serve.score import score
-from expectations.gate import GateStopped
+from expectations.gate import GateResult, GateStopped
+from infra.identity_store import identity_key
 from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from ml.identity import linkage
@@ -65,6 +61,8 @@ def identity_to_lists(night: Night) -> None:
     build_marts(night)
     train(night)
     evaluate(night)
+    check_promotion(night)
+    choose_serving_model(night)
     for shard in range(night.settings.scoring_shards):
         score(night, shard)
     assemble_lists(night)
@@ -72,7 +70,7 @@ def identity_to_lists(night: Night) -> None:
 
 def decided(night: Night, left: Account, right: Account, decision: Decision, when: str = "2026-01-01") -> str:
     override = Override(left, right, decision, "kim", when, "they said so")
-    decide(night.lake, "person", override)
+    decide(PERSON.store(night.lake), override)
     return str(override)
 
 
@@ -160,10 +158,10 @@ def test_items_of_one_product_are_found(second: Night) -> None:
 
 
 def pairs_of_all(night: Night, kind: Kind) -> pa.Table:
-    model = serving_model(night, kind.spec)
+    model = serving_model(night, kind)
     assert model is not None
     records = (
-        account_records(night, vault(night, model)[0], model.vectors) if kind is PERSON else product_records(night)
+        account_records(night, read_vault(night, model)[0], model.vectors) if kind is PERSON else product_records(night)
     )
     return linkage.score(records, kind.spec, model.model)
 
@@ -171,7 +169,7 @@ def pairs_of_all(night: Night, kind: Kind) -> pa.Table:
 @pytest.mark.parametrize("kind", [PERSON, PRODUCT], ids=["people", "products"])
 def test_a_night_compares_what_is_new_and_carries_all_other_scores_over(kind: Kind, second: Night) -> None:
     pairs = second.read_table(identity_key(SECOND.isoformat(), f"{kind.record}_pairs"))
-    compared = second.recorded(f"link_{'people' if kind is PERSON else 'products'}")["pairs_compared_tonight"]
+    compared = second.read(Linked, kind.name).pairs_compared_tonight
     assert compared < pairs.num_rows / 2
     assert compared > 0 or kind is PRODUCT  # the demo's catalogues have nothing new that day
     assert pairs.equals(pairs_of_all(second, kind))
@@ -180,8 +178,8 @@ def test_a_night_compares_what_is_new_and_carries_all_other_scores_over(kind: Ki
 def test_a_whole_night_of_people_is_carried_over_where_nothing_is_new(home: Path) -> None:
     night = Night(THIRD, settings=Settings(home=home))
     identify(night)
-    for name in ("people", "products"):
-        assert night.recorded(f"link_{name}")["pairs_compared_tonight"] == 0
+    for kind in (PERSON, PRODUCT):
+        assert night.read(Linked, kind.name).pairs_compared_tonight == 0
     assert ids(night) == ids(Night(SECOND, settings=night.settings))
 
 
@@ -193,9 +191,9 @@ def test_an_account_that_says_something_else_is_compared_anew(home: Path, second
     changed = [row | {"fingerprint": "other"} if (row["platform"], row["id"]) == them else row for row in earlier]
     assert changed != earlier
     night.write_table(key, pa.Table.from_pylist(changed))
-    before = second.recorded("link_people")["pairs_compared_tonight"]
+    before = second.read(Linked, "person").pairs_compared_tonight
     link_people(night)
-    assert night.recorded("link_people")["pairs_compared_tonight"] > before
+    assert night.read(Linked, "person").pairs_compared_tonight > before
     pairs = night.read_table(identity_key(SECOND.isoformat(), "account_pairs"))
     assert pairs.equals(second.read_table(identity_key(SECOND.isoformat(), "account_pairs")))
 
@@ -203,10 +201,10 @@ def test_an_account_that_says_something_else_is_compared_anew(home: Path, second
 def test_another_model_compares_everything_anew(home: Path, second: Night) -> None:
     night = Night(SECOND, settings=Settings(home=home))
     path = f"identity/as_of={FIRST}/person_accepted.json"
-    night.lake.put(path, json.dumps({**night.read_json(path), "model_version": "0"}).encode())
+    night.lake.put(path, json.dumps({**json.loads(night.lake.read(path)[0]), "model_version": "0"}).encode())
     link_people(night)
     pairs = night.read_table(identity_key(SECOND.isoformat(), "account_pairs"))
-    assert night.recorded("link_people")["pairs_compared_tonight"] == pairs.num_rows
+    assert night.read(Linked, "person").pairs_compared_tonight == pairs.num_rows
     assert pairs.equals(second.read_table(identity_key(SECOND.isoformat(), "account_pairs")))
 
 
@@ -225,7 +223,7 @@ def third(two_nights: TwoNights, tmp_path_factory: pytest.TempPathFactory) -> Ni
 def third_night(night: Night) -> None:
     for platform in night.platforms:
         extract(night, platform)
-    build_prepared(night)
+    prepare(night)
     identity_to_lists(night)
 
 
@@ -244,7 +242,7 @@ def test_a_merge_is_everywhere_and_undone_it_never_was(home: Path, second: Night
     assert now[one] == now[two] in (was[one], was[two])
     gone = ({was[one], was[two]} - {now[one]}).pop()
     assert {account for account in was if was[account] != now[account]} == {one if was[one] == gone else two}
-    assert night.recorded("link_people")["changed_id"] == 1
+    assert night.read(Linked, "person").changed_id == 1
     moved = ":".join(one if was[one] == gone else two)
     assert identity(night, "person_redirects") == [{"retired_person_id": gone, "person_id": now[one]}]
     merge = {"kind": "merge", "person_id": now[one], "other_person_id": gone, "accounts": moved, "evidence": said}
@@ -283,7 +281,7 @@ def test_a_merge_is_everywhere_and_undone_it_never_was(home: Path, second: Night
     key = night.key("lists.parquet")
     assert night.read_table(key).equals(third.read_table(key))
     assert night.lake.read(key) == third.lake.read(key)
-    assert night.recorded("train")["version"] == third.recorded("train")["version"] == 1
+    assert night.read(Trained).version == third.read(Trained).version == 1
 
     # forgotten, it is left to the evidence, which says the same
     decided(night, one, two, "forget", "2026-01-03")
@@ -310,7 +308,7 @@ def cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 def stopped(night: Night, kind: str = "person") -> str:
     with pytest.raises(GateStopped) as error:
         check_identity(night)
-    assert night.recorded(f"gate-identity-{kind}")["verdict"] == "stop"
+    assert night.read(GateResult, f"identity_{kind}s").verdict == "stop"
     message = str(error.value)
     assert "what was published before stays up" in message
     assert f"crossrec identity accept {kind} {SECOND}" in message
@@ -332,7 +330,7 @@ def test_merges_that_move_too_much_stop_until_somebody_accepts_them(
 
     # the next night compares itself with the night before this one
     def compares_with(as_of: date) -> bool:
-        known = Before.of(after, PERSON).ids
+        known = PERSON.store(after.lake).previous(after.as_of).ids
         assert known is not None
         return known.to_pylist() == [
             {"platform": platform, "id": record, "cluster_id": of}
@@ -348,14 +346,14 @@ def test_merges_that_move_too_much_stop_until_somebody_accepts_them(
     assert accepted.exit_code == 0, accepted.output
     assert "2 merges and splits" in accepted.output
     check_identity(night)
-    assert night.recorded("moves_person")["accepted"] is True
+    assert night.read(MovedShare, "person").accepted is True
     assert compares_with(SECOND)
 
     # another change is another question, and so is what is left of this one
     decided(night, *pairs[2], "same")
     link_people(night)
     assert str(said[0]) in stopped(night)
-    assert night.recorded("moves_person")["accepted"] is False
+    assert night.read(MovedShare, "person").accepted is False
     assert compares_with(FIRST)
     decided(night, *pairs[2], "different", "2026-01-02")
     link_people(night)
@@ -452,7 +450,7 @@ def test_a_closed_vault_costs_new_accounts_their_names_for_one_night(
         identify(night)
     warning = "Tonight links accounts that are new by what is certain only: their tokens."
     assert [r.levelname for r in caplog.records if warning in r.getMessage()] == ["WARNING"]
-    assert night.recorded("link_people")["vault_is_open"] is False
+    assert night.read(Linked, "person").vault_is_open is False
 
     tonight, before = ids(night), ids(first)
     assert tonight[by_token[0]] == tonight[by_token[1]]
@@ -473,7 +471,7 @@ def test_names_without_their_frequencies_are_as_good_as_none(home: Path, caplog:
     with caplog.at_level(logging.INFO):
         identify(night)
     assert "how frequent names are cannot be read" in caplog.text
-    assert night.recorded("link_people")["vault_is_open"] is False
+    assert night.read(Linked, "person").vault_is_open is False
     assert ids(night) == ids(Night(SECOND, settings=night.settings))
 
 
@@ -487,8 +485,8 @@ def test_a_first_night_with_a_closed_vault_links_by_tokens_alone(home: Path, sec
     with no_vault(home):
         link_people(night)
         check_identity(night)
-    assert serving_model(night, PERSON.spec) is None
-    assert night.recorded("link_people")["model_version"] == "untrained"
+    assert serving_model(night, PERSON) is None
+    assert night.read(Linked, "person").model_version == "untrained"
     by_token, by_name = persons_of_two(second, sharing=True), persons_of_two(second, sharing=False)
     assert ids(night)[by_token[0]] == ids(night)[by_token[1]]
     assert ids(night)[by_name[0]] != ids(night)[by_name[1]]
@@ -534,14 +532,16 @@ def test_interests_link_by_themselves_where_a_threshold_says_so_and_nothing_else
 
 def test_every_night_shows_what_interests_alone_would_tell_by_the_model_in_use(second: Night) -> None:
     """The first night trained it."""
-    model = serving_model(second, PERSON.spec)
+    model = serving_model(second, PERSON)
     assert model is not None
-    curve = second.recorded("interests_alone")
-    assert [round(point["threshold"], 2) for point in curve] == [round(0.05 * step, 2) for step in range(20)]
-    assert curve == model.interests_alone == Night(FIRST, settings=second.settings).recorded("interests_alone")
+    curve = second.read(Linked, "person").interests_alone
+    assert [round(point.threshold, 2) for point in curve] == [round(0.05 * step, 2) for step in range(20)]
+    assert (
+        curve == model.interests_alone == Night(FIRST, settings=second.settings).read(Linked, "person").interests_alone
+    )
     page = second.lake.read(second.key("report.html"))[0].decode()
     assert "Interests alone link nobody" in page
-    assert f"<td>{100 * curve[-1]['precision']:.2f}%</td><td>{100 * curve[-1]['recall']:.1f}%</td>" in page
+    assert f"<td>{100 * curve[-1].precision:.2f}%</td><td>{100 * curve[-1].recall:.1f}%</td>" in page
 
 
 def test_a_version_of_before_the_curve_was_kept_links_without_one(home: Path) -> None:
@@ -549,7 +549,7 @@ def test_a_version_of_before_the_curve_was_kept_links_without_one(home: Path) ->
         path.unlink()
     night = Night(SECOND, settings=Settings(home=home))
     link_people(night)
-    assert night.recorded("interests_alone") == []
+    assert night.read(Linked, "person").interests_alone == ()
 
 
 # --- why
@@ -634,8 +634,8 @@ def test_explain_prints_a_waterfall_without_what_was_compared(
 
 def said_of_themselves(second: Night, pair: dict[str, Any]) -> list[object]:
     """What the vault has of both accounts, as written and as compared; two letters of a state are in any text."""
-    model = serving_model(second, PERSON.spec)
-    people, _ = vault(second, model)
+    model = serving_model(second, PERSON)
+    people, _ = read_vault(second, model)
     accounts = [(pair[f"platform_{end}"], pair[f"id_{end}"]) for end in ("l", "r")]
     return [
         value

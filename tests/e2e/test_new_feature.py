@@ -3,7 +3,7 @@
 import duckdb
 
 from dags.steps.learn.build_marts import build_marts
-from dags.steps.learn.train import examples_of
+from dags.steps.learn.examples import examples_of
 from tests.e2e.conftest import SECOND, NightOf
 
 

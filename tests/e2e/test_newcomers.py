@@ -10,6 +10,7 @@ import pytest
 from dags.steps.night import Night
 from dags.steps.serve.assemble_lists import assemble_lists
 from dags.steps.serve.score import score
+from expectations.gate import GateResult
 from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from tests.e2e.conftest import SECOND, NightOf, TwoNights, crossrec, nightly, served
@@ -66,7 +67,7 @@ def test_a_first_night_with_too_little_history_gives_everybody_popular_lists(tmp
     assert "! training data: expected at least 19 days of events; found 8" in done.stdout
     assert "nothing is trained" in done.stdout
     night = Night(as_of, settings=Settings(home=home))
-    assert "the night of 1997-10-09" in night.recorded("gate-training_data")["checks"][0]["remedy"]
+    assert "the night of 1997-10-09" in night.read(GateResult, "training_data").checks[0].remedy
     assert Registry(night.settings).challenger() is None
     with duckdb.connect(str(night.settings.warehouse_path), read_only=True) as warehouse:
         accounts = warehouse.execute("select platform, account_id from marts.person_accounts").fetchall()

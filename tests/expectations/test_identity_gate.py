@@ -16,7 +16,7 @@ MOVES = ["merge of shop:1 (shop:1 ~ forum:2 +9.0 bits)", "split of shop:3 (no pa
 
 
 def check(moved_share: float = 0.01, moves: list[str] = MOVES, **change: float | None) -> GateResult:
-    frame = identity.frame("person", FOUND | change, moved_share, moves)
+    frame = identity.frame("person", **(FOUND | change), moved_share=moved_share, biggest_moves=moves)
     suite = identity.suite(
         "person",
         min_precision=0.985,
@@ -75,5 +75,6 @@ def test_who_has_to_decide_about_moves_reads_what_does_them_and_how_to_accept_th
 
 
 def test_the_row_names_the_biggest_moves_only():
-    frame = identity.frame("person", FOUND, 0.2, [f"move {number}" for number in range(9)])
+    moves = [f"move {number}" for number in range(9)]
+    frame = identity.frame("person", **FOUND, moved_share=0.2, biggest_moves=moves)
     assert frame["moves"].to_pylist() == ["move 0; move 1; move 2; move 3; move 4"]

@@ -1,15 +1,17 @@
-"""Steps 3 and 5: dbt builds the warehouse, before and after linkage."""
+"""Step 5: dbt builds the marts, after linkage."""
 
 import hashlib
-import json
 import logging
-from typing import Any
+from datetime import date
 
-from dags.steps.learn.train import feature_spec
-from dags.steps.merge.check_identity import with_events
-from dags.steps.merge.link import KINDS, Kind, identity_key
-from dags.steps.night import Night
-from infra.warehouse import query, run_dbt
+from dags.steps.dbt import build
+from dags.steps.learn.examples import feature_spec
+from dags.steps.merge.kinds import KINDS, PERSON, PRODUCT, Kind
+from dags.steps.merge.with_events import with_events
+from dags.steps.night import Night, parsed
+from dags.steps.records import MartsBuiltWith
+from infra.identity_store import identity_key
+from infra.warehouse import query
 from ml.identity.ids import moves
 
 log = logging.getLogger(__name__)
@@ -17,74 +19,65 @@ log = logging.getLogger(__name__)
 BUILT_WITH = "identity/marts_built_with.json"
 
 
-def build_prepared(night: Night) -> None:
-    """Staging and intermediate models, with their tests."""
-    _build(night, "tag:prepare")
-
-
 def build_marts(night: Night) -> None:
-    """Marts, with their tests.
+    """Build the marts, with their tests.
 
-    All cuts are built again for a new feature, and where identity gave anybody another history or other platforms than before
-    declare that their items are taken again.
+    All snapshots are built again where a feature is new, where merges or splits gave a record another history, or where
+    other platforms than before declare repeat consumption.
     """
-    anew = _new_features(night) or _moved(night)
-    _build(night, "tag:marts", *(["--full-refresh"] if anew else []))
-    # only now: a build that was killed halfway is done anew by the next one
-    night.lake.put(BUILT_WITH, json.dumps(_made_of(night)).encode())
+    anew = bool(_new_features(night)) or _changed_past(night)
+    build(night, "tag:marts", *(["--full-refresh"] if anew else []))
+    # only now, so that the next build repeats a build that was killed halfway
+    night.lake.put(BUILT_WITH, _built_with(night).model_dump_json(indent=1).encode())
 
 
-def build_candidates_anew(night: Night) -> None:
-    """Candidates of all cuts, what is read in order beside them, and what is made of both."""
-    _build(night, "candidate_sources+ person_sequences", "--full-refresh")
+def _changed_past(night: Night) -> bool:
+    """Whether earlier snapshots would come out in another way now than when the marts were last built to their end.
 
-
-def _moved(night: Night) -> bool:
-    """Whether records with events are in another company than when the marts were last built to their end, or other platforms
-    declare that their items are taken again.
-
-    Earlier cuts hold what people did; a merge or a split changes that for the past too, as if it had always been so.
+    Earlier snapshots hold what people did. A merge or a split changes that for the past too.
     """
     try:
-        built = night.read_json(BUILT_WITH)
+        content, _ = night.lake.read(BUILT_WITH)
     except FileNotFoundError:
         return True
-    tonight = _made_of(night)
-    if tonight["repeat_consumption"] != built.get("repeat_consumption", []):
-        log.info("other platforms than before declare that their items are taken again; all cuts are built again")
+    built, tonight = parsed(MartsBuiltWith, content, night.lake.uri(BUILT_WITH)), _built_with(night)
+    if tonight.repeat_consumption != built.repeat_consumption:
+        log.info("other platforms than before declare repeat consumption; all snapshots are built again")
         return True
-    lost = any(sha256_of(night, built["as_of"], kind) != built[kind.name] for kind in KINDS.values())
-    if lost and tonight["as_of"] != built["as_of"]:
+    hashes = {PERSON.name: built.persons, PRODUCT.name: built.products}
+    lost = any(ids_sha256(night, built.as_of, kind) != hashes[kind.name] for kind in KINDS.values())
+    if lost and tonight.as_of != built.as_of:
         return True
-    moved = [kind.name for kind in KINDS.values() if tonight[kind.name] != built[kind.name]]
-    if lost or any(_reaches_back(night, KINDS[name], built["as_of"]) for name in moved):
-        log.info("merges or splits changed the history of some; all cuts are built again")
+    now = {PERSON.name: tonight.persons, PRODUCT.name: tonight.products}
+    moved = [kind for kind in KINDS.values() if now[kind.name] != hashes[kind.name]]
+    if lost or any(_reaches_back(night, kind, built.as_of) for kind in moved):
+        log.info("merges or splits changed the history of some; all snapshots are built again")
         return True
     return False
 
 
-def _made_of(night: Night) -> dict[str, Any]:
-    """The night's identity, by what tells it from any other, and the platforms whose items are taken again."""
-    as_of = night.as_of.isoformat()
-    repeating = [name for name, platform in night.platforms.items() if platform.repeat_consumption]
-    identity = {kind.name: sha256_of(night, as_of, kind) for kind in KINDS.values()}
-    return {"as_of": as_of, "repeat_consumption": repeating, **identity}
+def _built_with(night: Night) -> MartsBuiltWith:
+    return MartsBuiltWith(
+        as_of=night.as_of,
+        repeat_consumption=tuple(name for name, platform in night.platforms.items() if platform.repeat_consumption),
+        persons=ids_sha256(night, night.as_of, PERSON),
+        products=ids_sha256(night, night.as_of, PRODUCT),
+    )
 
 
-def sha256_of(night: Night, as_of: str, kind: Kind) -> str:
+def ids_sha256(night: Night, as_of: date, kind: Kind) -> str:
+    """SHA-256 of the table of ids of a night; empty where there is no such table."""
     try:
         return hashlib.sha256(night.lake.read(identity_key(as_of, kind.ids))[0]).hexdigest()
     except FileNotFoundError:
         return ""
 
 
-def _reaches_back(night: Night, kind: Kind, built_as_of: str) -> bool:
-    tonight, built = (
-        night.read_table(identity_key(as_of, kind.ids)).rename_columns(["platform", "id", "cluster_id"])
-        for as_of in (night.as_of.isoformat(), built_as_of)
-    )
-    moved = moves(tonight, built)
-    return bool(moved.num_rows and with_events(night, kind, moved).num_rows)
+def _reaches_back(night: Night, kind: Kind, built: date) -> bool:
+    """Whether a record with events is in another company than on the night of ``built``."""
+    store = kind.store(night.lake)
+    moved = moves(store.ids(night.as_of), store.ids(built))
+    return bool(moved.num_rows) and bool(with_events(night, kind, moved).num_rows)
 
 
 def _new_features(night: Night) -> list[str]:
@@ -98,14 +91,5 @@ def _new_features(night: Night) -> list[str]:
     )["column_name"].to_pylist()
     new = sorted(set(feature_spec().columns) - set(present)) if present else []
     if new:
-        log.info(f"new features: {', '.join(new)}; all cuts are built again")
+        log.info(f"new features: {', '.join(new)}; all snapshots are built again")
     return new
-
-
-def _build(night: Night, select: str, *options: str) -> None:
-    run_dbt(
-        night.settings,
-        ["build", "--select", select, "--exclude", "test_type:unit", "tag:lists", "--fail-fast", *options],
-        night.as_of,
-        on_node=lambda name, number, total: log.debug(f"dbt {number}/{total} {name}"),
-    )

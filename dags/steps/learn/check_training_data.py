@@ -5,8 +5,8 @@ import logging
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dags.steps.learn.examples import examples_of, feature_spec
 from dags.steps.learn.history import ShortHistory, too_short_history
-from dags.steps.learn.train import examples_of, feature_spec
 from dags.steps.night import Night
 from expectations.gate import GateResult, run_gate
 from expectations.training_data import (
@@ -25,22 +25,22 @@ log = logging.getLogger(__name__)
 
 
 def check_training_data(night: Night) -> None:
-    """Grain, labels, features and the candidates' recall of what tonight's model would learn from, and no feature that leaks.
+    """Check the examples that tonight's model would learn from: grain, labels, features, candidate recall, and no leak.
 
-    Before the first model a history that is too short to learn from only warns: popular lists need no model.
+    Before the first model a history that is too short only warns, because popular lists need no model.
 
     Raises:
         GateStopped: names each check that does not hold.
     """
     history = too_short_history(night)
     result = _short(night, history) if history else _learnable(night)
-    night.record("gate-training_data", result.model_dump(mode="json"))
+    night.write(result, result.key)
     result.raise_if_stopped()
 
 
 def _short(night: Night, history: ShortHistory) -> GateResult:
     log.warning(
-        f"there is not enough history yet for a model: {history.days} days of events, and it takes "
+        f"there is not enough history yet for a model: {history.days} days of events, and a model needs "
         f"{history.days_needed}. Until the night of {history.first_night} everybody gets popular lists."
     )
     rules = suite_of_short_history(history.days_needed, history.first_night)
@@ -59,8 +59,7 @@ def _learnable(night: Night) -> GateResult:
         as_of=night.as_of,
     )
     if examples.num_rows:
-        result = result.model_copy(update={"checks": [*result.checks, *_canary(night, examples, spec).checks]})
-    night.record("candidate_recall", recall)
+        result = result.model_copy(update={"checks": (*result.checks, *_canary(night, examples, spec).checks)})
     log.info(f"gate training_data: {result.verdict}; {examples.num_rows:,} examples, candidate recall {recall:.1%}")
     return result
 
@@ -68,7 +67,7 @@ def _learnable(night: Night) -> GateResult:
 def _canary(night: Night, examples: pa.Table, spec: FeatureSpec) -> GateResult:
     newest = pc.max(examples["as_of"])
     alone = (
-        aucs_alone(examples.filter(cuts), spec.numeric, spec.categorical)
-        for cuts in (pc.equal(examples["as_of"], newest), pc.less(examples["as_of"], newest))
+        aucs_alone(examples.filter(snapshots), spec.numeric, spec.categorical)
+        for snapshots in (pc.equal(examples["as_of"], newest), pc.less(examples["as_of"], newest))
     )
     return run_gate("training_data", suite_of_features(), frame_of_features(*alone), as_of=night.as_of)

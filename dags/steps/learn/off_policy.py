@@ -1,27 +1,28 @@
-"""What people did with the places that explore, and what another model's choice there would have been worth.
+"""What people did with exploration slots, and what another model's choice there would have been worth.
 
-The horizon is that of the held-out snapshot: no contender learned from it. So what counts is the publication of the night
-of that snapshot; where that night did not run, or explored nothing, there is nothing to tell.
+The horizon is that of the held-out snapshot, from which no contender learned. So the publication of the night of that
+snapshot counts. Where that night did not run, or explored nothing, there is no answer.
 """
 
 from dataclasses import asdict
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.steps.night import Night
 from infra.publications import publication_id
+from infra.report.facts import OffPolicy, PolicyValue
 from infra.warehouse import query
 from ml.arrays import Floats
 from ml.evaluation.off_policy import rewarded, value_of_best
 
 
 def logged_choices(night: Night) -> pa.Table | None:
-    """The candidates that might have had a place that explores in the lists that ``night`` published; None without any.
+    """The candidates that the exploration slots of the lists that ``night`` published might have shown; None without any.
 
-    All candidates' features as known then, propensity, is_shown, and reward: 1.0 where that person took the shown product
-    on that platform within the horizon, as known when the horizon closed. Accounts that left meanwhile are left out.
+    They have all features as known then, propensity, is_shown and reward. The reward is 1.0 where the person had a positive
+    interaction with the shown product on that platform within the horizon, as known when the horizon closed. Accounts that
+    left meanwhile are left out.
     """
     try:
         lists, _ = night.lake.read(night.key("lists.parquet"))
@@ -35,10 +36,10 @@ def logged_choices(night: Night) -> pa.Table | None:
     return choices if choices.num_rows else None
 
 
-def value_of_choices(choices: pa.Table, predicted: dict[str, Floats]) -> dict[str, Any]:
-    """The share of the places that explore whose item was taken, as shown and as each model would have chosen.
+def value_of_choices(choices: pa.Table, predicted: dict[str, Floats]) -> OffPolicy:
+    """The share of exploration slots whose item got a positive interaction, as shown and as each model would have chosen.
 
-    ``choices`` as from `logged_choices`; ``predicted`` has by model the probability of each of their rows.
+    ``choices`` is as from `logged_choices`. ``predicted`` has, by model, the probability of each of its rows.
     """
     values = {name: value_of_best(choices, probabilities) for name, probabilities in predicted.items()}
     logged = next(iter(values.values()))["logged"]
@@ -48,12 +49,12 @@ def value_of_choices(choices: pa.Table, predicted: dict[str, Floats]) -> dict[st
         for estimator, estimate in estimates.items()
         if estimator != "logged"
     }
-    return {
-        "lists": pc.sum(choices["is_shown"]).as_py(),
-        "explored": pc.sum(choices["is_explored"]).as_py(),
-        "taken": int(pc.sum(choices["reward"].filter(choices["is_shown"])).as_py()),
-        "estimates": [
-            {"policy": policy, "estimator": estimator, **asdict(estimate)}
+    return OffPolicy(
+        lists=pc.sum(choices["is_shown"]).as_py(),
+        explored=pc.sum(choices["is_explored"]).as_py(),
+        interacted=int(pc.sum(choices["reward"].filter(choices["is_shown"])).as_py()),
+        estimates=tuple(
+            PolicyValue(policy=policy, estimator=estimator, **asdict(estimate))
             for (policy, estimator), estimate in policies.items()
-        ],
-    }
+        ),
+    )

@@ -7,9 +7,13 @@ from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
-from dags.steps.learn.train import digest_of, examples_of, feature_spec, objectives_of, params_of, split
+from dags.steps.learn.examples import examples_of, feature_spec, objectives_of, split
+from dags.steps.learn.fingerprints import digest_of
+from dags.steps.learn.train import params_of
 from dags.steps.night import Night
-from infra.mlflow.registry import LoggedTrial, Registry, param_importances, trial_history
+from infra.mlflow.charts import param_importances, trial_history
+from infra.mlflow.records import LoggedTrial
+from infra.mlflow.registry import Registry
 from infra.settings import Settings, TunedParams
 from infra.warehouse import query
 from ml.evaluation.promotion import METRIC

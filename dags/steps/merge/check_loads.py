@@ -26,7 +26,7 @@ def check_loads(night: Night, platform: str) -> None:
     declared = night.platforms[platform]
     profiles = [_profile(night, declared, table) for table in declared.tables]
     result = run_gate("loads", suite(platform), frame(profiles), as_of=night.as_of, platform=platform)
-    night.record(f"gate-loads-{platform}", result.model_dump(mode="json"))
+    night.write(result, result.key)
     log.info(f"gate loads, {platform}: {result.verdict}")
     result.raise_if_stopped()
 

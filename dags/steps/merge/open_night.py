@@ -3,6 +3,7 @@
 import logging
 
 from dags.steps.night import Night
+from infra.layout import require_layout
 from infra.platforms import PlatformError, known_between
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,9 @@ def open_night(night: Night) -> list[str]:
 
     Raises:
         NightError: no platform is declared, or nothing at all is known before the night.
+        OtherLayoutError: another release made this home.
     """
+    require_layout(night.lake)
     if not night.platforms:
         raise NightError(
             "no platform is declared. Received: no folder under dbt_project/models/staging. Remedy: add one (docs/add-a-platform.md)."
@@ -33,13 +36,13 @@ def _has_loads(night: Night) -> bool:
 
 
 def _require_a_past(night: Night) -> None:
-    """A first night before every platform's first event has nothing to learn from, which three empty loads would not say."""
+    """Refuse a first night before every platform's first event. Its loads would only be empty, and would not say why."""
     known = {}
     for name, platform in night.platforms.items():
         try:
             known[name] = known_between(platform, night.settings)
         except PlatformError:
-            return  # what cannot be read is extract's to report
+            return  # the task extract reports what cannot be read
     ranges = {name: between for name, between in known.items() if between}
     if ranges and all(first >= night.as_of for first, _ in ranges.values()):
         earliest, latest = min(first for first, _ in ranges.values()), max(last for _, last in ranges.values())

@@ -5,23 +5,19 @@ import logging
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dags.steps.dbt import LISTS, build
 from dags.steps.night import Night
-from infra.warehouse import query, run_dbt
+from dags.steps.records import ListCount, ListCounts
+from infra.excluded_sources import SCHEMA, read_excluded
+from infra.warehouse import query
 
 log = logging.getLogger(__name__)
-
-EXCLUDED_SOURCES = pa.schema([("target", pa.string()), ("source", pa.string())])
 
 
 def assemble_lists(night: Night) -> None:
     """Build the night's lists by dbt from the ranked rows, and leave them in the lake as they would be published."""
     _hand_over(night)
-    run_dbt(
-        night.settings,
-        ["build", "--select", "tag:lists", "--exclude", "test_type:unit", "--fail-fast"],
-        night.as_of,
-        on_node=lambda name, number, total: log.debug(f"dbt {number}/{total} {name}"),
-    )
+    build(night, LISTS)
     lists = query(night.settings, "from marts.recommendations order by platform, account_id, rank")
     night.write_table(night.key("lists.parquet"), lists)
     unknown = query(night.settings, "from marts.active_rules where product_id is null order by all")
@@ -31,7 +27,15 @@ def assemble_lists(night: Night) -> None:
         )
     accounts = lists.filter(pc.equal(lists["rank"], 1))
     counts = accounts.group_by(["platform", "strategy"]).aggregate([("account_id", "count")]).to_pylist()
-    night.record("lists", sorted(counts, key=lambda row: (row["platform"], row["strategy"])))
+    counts.sort(key=lambda row: (row["platform"], row["strategy"]))
+    night.write(
+        ListCounts(
+            counts=tuple(
+                ListCount(platform=row["platform"], strategy=row["strategy"], accounts=row["account_id_count"])
+                for row in counts
+            )
+        )
+    )
     log.info(f"{accounts.num_rows:,} accounts have a list")
 
 
@@ -41,6 +45,6 @@ def _hand_over(night: Night) -> None:
         shards = range(night.settings.scoring_shards)
         whole = pa.concat_tables(night.read_table(night.key(f"{name}/shard={shard}.parquet")) for shard in shards)
         night.write_table(night.key(f"{name}.parquet"), whole)
-    dropped = (night.recorded("transfer") or {}).get("dropped", {})
-    pairs = [{"target": target, "source": source} for target, sources in dropped.items() for source in sources]
-    night.write_table(night.key("excluded_sources.parquet"), pa.Table.from_pylist(pairs, EXCLUDED_SOURCES))
+    excluded = read_excluded(night.lake)
+    pairs = [{"target": target, "source": source} for target, sources in excluded.items() for source in sources]
+    night.write_table(night.key("excluded_sources.parquet"), pa.Table.from_pylist(pairs, SCHEMA))

@@ -43,7 +43,7 @@ def check_recommendations(night: Night) -> None:
             diverse=settings.diversity > 0,
         )
         results.append(run_gate("recommendations", rules, facts, as_of=night.as_of, platform=platform))
-        night.record(f"gate-recommendations-{platform}", results[-1].model_dump(mode="json"))
+        night.write(results[-1], results[-1].key)
         log.info(f"gate recommendations, {platform}: {results[-1].verdict}")
     if stopped := [result for result in results if result.verdict == "stop"]:
         raise GateStopped(*stopped)

@@ -5,10 +5,10 @@ import io
 import logging
 from datetime import date
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dags.steps.night import Night
+from dags.steps.records import ServingModel
 from infra.publications import Publication, current_publication, make_current, publication_id, write_aside
 
 log = logging.getLogger(__name__)
@@ -25,12 +25,13 @@ def publish(night: Night) -> None:
     content, _ = night.lake.read(night.key("lists.parquet"))
     lists = pq.read_table(io.BytesIO(content))
     current, etag = current_publication(night.lake)
+    serving = night.read(ServingModel)
     publication = Publication(
         publication_id=publication_id(night.as_of, content),
         as_of=night.as_of.isoformat(),
         rows=lists.num_rows,
         sha256=hashlib.sha256(content).hexdigest(),
-        model_version=pc.max(lists["model_version"]).as_py(),  # the gate saw that there is one at most
+        model_version=str(serving.version) if serving.version is not None else None,
         run_id=night.run_id,
         previous=current.publication_id if current else None,
     )

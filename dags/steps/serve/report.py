@@ -8,13 +8,25 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from dags.steps.learn.evaluate import CHALLENGER, POPULARITY
-from dags.steps.merge.link import identity_key
 from dags.steps.night import Night
-from infra.mlflow.registry import Registry
-from infra.report import NightSummary, render
+from dags.steps.records import (
+    Evaluation,
+    Extracted,
+    JudgedSources,
+    Linked,
+    ListCounts,
+    Promotion,
+    RowCounts,
+    ServingModel,
+    WrittenBack,
+)
+from expectations.gate import GateResult
+from infra.identity_store import identity_key
+from infra.report.facts import JudgedSource, MetricPoint
+from infra.report.night import NightSummary
+from infra.report.page import render
 from infra.warehouse import connect, query
-from ml.evaluation.comparison import ALL
+from ml.evaluation.comparison import ALL, CHALLENGER, POPULARITY
 from ml.identity.ids import waterfall
 from ml.identity.linkage import bits
 from ml.identity.people import PEOPLE
@@ -28,44 +40,53 @@ EXAMPLES = 3
 def report(night: Night) -> None:
     """Write the page to the lake and to the MLflow run of the model that scored the night."""
     summary = _summary(night)
-    night.record("summary", summary.model_dump(mode="json"))
+    night.write(summary)
     page = render(summary)
     night.lake.put(night.key("report.html"), page.encode())
-    registry = Registry(night.settings)
-    if champion := registry.champion():
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / f"report-{night.as_of}.html"
-            file.write_text(page)
-            registry.log_report(champion, file)
+    _log_to_mlflow(night, page)
     log.info(f"report: {night.lake.uri(night.key('report.html'))}")
 
 
+def _log_to_mlflow(night: Night, page: str) -> None:
+    serving = night.read(ServingModel)
+    if serving.version is None:
+        return
+    from infra.mlflow.registry import Registry
+
+    registry = Registry(night.settings)
+    version = registry.version(serving.version)
+    if version is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"report-{night.as_of}.html"
+            file.write_text(page)
+            registry.log_report(version, file)
+
+
 def _summary(night: Night) -> NightSummary:
-    evaluation = night.recorded("evaluation")
-    champion = Registry(night.settings).champion()
-    linked = night.recorded("link_people")
+    comparison = night.read(Evaluation).comparison
+    serving, linked = night.read(ServingModel), night.read(Linked, "person")
     return NightSummary.model_validate(
         {
             "as_of": night.as_of,
             "run_id": night.run_id,
             "funnel": _funnel(night),
             "totals": {
-                "persons": linked["clusters"],
-                "multi_platform_persons": linked["on_several_platforms"],
-                "products": night.recorded("link_products")["clusters"],
+                "persons": linked.clusters,
+                "multi_platform_persons": linked.on_several_platforms,
+                "products": night.read(Linked, "product").clusters,
             },
             "gates": _gates(night),
-            "metrics": evaluation["comparison"],
+            "metrics": comparison.metrics if comparison else (),
             "transfers": _transfers(night),
-            "objectives": evaluation.get("objectives", []),
-            "diversity": evaluation.get("diversity", []),
-            "off_policy": evaluation.get("off_policy"),
+            "objectives": comparison.objectives if comparison else (),
+            "diversity": comparison.diversity if comparison else (),
+            "off_policy": comparison.off_policy if comparison else None,
             "history": _history(night),
-            "promotion": f"{evaluation['reasons'][0]}.",
-            "model_version": str(champion.version) if champion else None,
+            "promotion": f"{night.read(Promotion).reasons[0]}.",
+            "model_version": str(serving.version) if serving.version is not None else None,
             "people": _people(night),
             "compared": _compared(night),
-            "interests_alone": night.recorded("interests_alone") or [],
+            "interests_alone": linked.interests_alone,
             "behaviour_threshold": night.settings.behaviour_threshold,
             "identity_changes": query(
                 night.settings,
@@ -75,7 +96,7 @@ def _summary(night: Night) -> NightSummary:
             "links": {
                 "report": night.lake.uri(night.key("report.html")),
                 "airflow_log": str(night.settings.home / "logs" / f"nightly-{night.as_of}.log"),
-                "mlflow_run": f"{champion.run_id} (`make up` shows it)" if champion else None,
+                "mlflow_run": f"{serving.run_id} (`make up` shows it)" if serving.run_id else None,
             },
         }
     )
@@ -98,22 +119,21 @@ def _funnel(night: Night) -> list[dict[str, Any]]:
             {"as_of": night.as_of},
         ).to_pylist()
     }
-    rows = night.recorded("row_counts")
-    lists = night.recorded("lists")
+    rows, lists = night.read(RowCounts).counts, night.read(ListCounts).counts
     funnel = []
     for platform in night.platforms:
-        loads = night.recorded(f"extract-{platform}") or []
-        written = night.recorded(f"write_back-{platform}") or {}
-        own = [row for row in rows if row["platform"] == platform]
+        extracted, written = night.find(Extracted, platform), night.find(WrittenBack, platform)
+        loads = extracted.loads if extracted else ()
+        own = [row for row in rows if row.platform == platform]
         kinds = ("raw_rows", "staged_rows", "duplicate_rows", "quarantined_rows")
         funnel.append(
             {
                 "platform": platform,
                 **counts.get(platform, {}),
-                **{kind: sum(row[kind] for row in own) for kind in kinds},
-                "lists": sum(row["account_id_count"] for row in lists if row["platform"] == platform),
-                "written_back": written.get("lists"),
-                "stale_days": _stale_days(night, platform) if any(load["stale"] for load in loads) else 0,
+                **{kind: sum(getattr(row, kind) for row in own) for kind in kinds},
+                "lists": sum(row.accounts for row in lists if row.platform == platform),
+                "written_back": written.lists if written else None,
+                "stale_days": _stale_days(night, platform) if any(load.stale for load in loads) else 0,
             }
         )
     return funnel
@@ -124,33 +144,34 @@ def _stale_days(night: Night, platform: str) -> int:
     return (night.as_of - min(newest)).days
 
 
-def _gates(night: Night) -> list[Any]:
-    names = [
+def _gates(night: Night) -> list[GateResult]:
+    keys = [
         *(f"loads-{platform}" for platform in night.platforms),
-        *("reconciliation", "identity-person", "identity-product", "transfer", "training_data", "leakage", "promotion"),
+        *("reconciliation", "identity_persons", "identity_products"),
+        *("transfer", "training_data", "leakage", "promotion"),
         *(f"recommendations-{platform}" for platform in night.platforms),
     ]
-    return [gate for name in names if (gate := night.recorded(f"gate-{name}"))]
+    return [gate for key in keys if (gate := night.find(GateResult, key))]
 
 
-def _transfers(night: Night) -> list[dict[str, Any]]:
+def _transfers(night: Night) -> list[JudgedSource]:
     """What each platform is worth to each other, where any list tells."""
-    judged = (night.recorded("transfer") or {}).get("judged", [])
-    return [row for row in judged if row["target"] != ALL and row["cohort"] == ALL and row["gain"] is not None]
+    sources = night.find(JudgedSources)
+    judged = sources.judged if sources else ()
+    return [row for row in judged if row.target != ALL and row.cohort == ALL and row.gain is not None]
 
 
-def _history(night: Night) -> list[dict[str, Any]]:
+def _history(night: Night) -> list[MetricPoint]:
     """What each night of the last months measured, tonight included."""
     points = []
     for days in range(HISTORY_DAYS, -1, -1):
         as_of = night.as_of - timedelta(days=days)
-        evaluation = Night(as_of, settings=night.settings).recorded("evaluation")
+        evaluation = Night(as_of, settings=night.settings).find(Evaluation)
+        comparison = evaluation.comparison if evaluation else None
         points += [
-            {"as_of": as_of, "contender": row["contender"], "metric": row["metric"], "value": row["value"]}
-            for row in (evaluation or {}).get("comparison", [])
-            # a night recorded before there were cohorts has none
-            if (row["against"], row["platform"], row.get("cohort", "all")) == (None, "all", "all")
-            and row["contender"] in (CHALLENGER, POPULARITY)
+            MetricPoint(as_of=as_of, contender=row.contender, metric=row.metric, value=row.value)
+            for row in (comparison.metrics if comparison else ())
+            if (row.against, row.platform, row.cohort) == (None, ALL, ALL) and row.contender in (CHALLENGER, POPULARITY)
         ]
     return points
 

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dags.steps.learn.history import too_short_history
 from dags.steps.night import Night
+from dags.steps.records import ServingModel
+from infra.mlflow.records import RegistryError
 from infra.mlflow.registry import Registry
 from infra.warehouse import query, query_with_sequences
 from ml.ranking.network.features import FeatureSpec
@@ -39,7 +40,7 @@ def score(night: Night, shard: int) -> None:
 
     Raises:
         ValueError: rules of seed list_rules contradict each other.
-        RuntimeError: no version serves.
+        RegistryError: the serving version cannot be loaded.
     """
     settings = night.settings
     check_rules(query(settings, "from marts.active_rules"), settings.list_size)
@@ -65,22 +66,23 @@ def score(night: Night, shard: int) -> None:
 
 
 def serving_ranker(night: Night) -> ServingRanker | None:
-    """The model that serves; None before the first model, while there is not enough history to learn from.
+    """The model that serves this night, see `ServingModel`; None before the first model.
 
     Raises:
-        RuntimeError: there is enough history, and no version serves.
+        RegistryError: the version is gone, or its files cannot be read.
     """
-    registry = Registry(night.settings)
-    champion = registry.champion()
-    if champion is not None:
-        model, features = registry.load(champion)
-        return ServingRanker(str(champion.version), model, FeatureSpec.from_json(features))
-    if too_short_history(night):
+    serving = night.read(ServingModel)
+    if serving.version is None:
         return None
-    raise RuntimeError(
-        f"no version of '{night.settings.model_name}' is champion, so nothing may be scored. Received: no alias. "
-        "Remedy: see why the promotion gate kept the challenger back, or promote a version in MLflow."
-    )
+    registry = Registry(night.settings)
+    version = registry.version(serving.version)
+    if version is None:
+        raise RegistryError(
+            f"version {serving.version} of '{registry.name}', which serves the night of {night.as_of}, is gone. Received: no "
+            "such version in MLflow. Remedy: run the task choose_serving_model again."
+        )
+    model, features = registry.load(version)
+    return ServingRanker(str(serving.version), model, FeatureSpec.from_json(features))
 
 
 def warn_unseen_values(night: Night, shard: int, candidates: pa.Table, spec: FeatureSpec) -> None:

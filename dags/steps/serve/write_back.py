@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.steps.night import Night
+from dags.steps.records import WrittenBack
 from infra.platforms import write_back as write_to_platform
 from infra.publications import Publication, published_lists, require_current
 
@@ -26,9 +27,7 @@ def write_back(night: Night, platform: str) -> None:
     """
     current, _ = require_current(night.lake)
     changed, lists = write_publication(night, platform, current)
-    night.record(
-        f"write_back-{platform}", {"publication_id": current.publication_id, "lists": lists, "rows_changed": changed}
-    )
+    night.write(WrittenBack(publication_id=current.publication_id, lists=lists, rows_changed=changed), platform)
     log.info(f"{platform}: {changed:,} rows changed" if changed else f"{platform}: has these lists already")
 
 

@@ -1,4 +1,4 @@
-{#- One row per combination of the columns: the grain that a model's description states. -#}
+{#- One row per combination of the columns, which is the grain that a model's description states. -#}
 {% test unique_grain(model, columns) %}
 select
     {{ columns | join(', ') }},

@@ -1,4 +1,4 @@
-"""When all cuts are built again."""
+"""When all snapshots are built again."""
 
 from datetime import date
 from pathlib import Path
@@ -18,19 +18,17 @@ def declared(**options: object) -> dict[str, Platform]:
     }
 
 
-def test_all_cuts_are_built_again_where_a_platform_declares_otherwise_that_things_are_taken_again(
+def test_all_snapshots_are_built_again_where_a_platform_declares_repeat_consumption_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
-    """Labels and candidates of earlier cuts were made by the other rule."""
+    """Labels and candidates of earlier snapshots were made by the other rule."""
     night = Night(date(2000, 12, 15), settings=Settings(home=tmp_path))
     runs: list[tuple[str, ...]] = []
-    monkeypatch.setattr(build, "_build", lambda _, select, *options: runs.append((select, *options)))
+    monkeypatch.setattr(build, "build", lambda _, select, *options: runs.append((select, *options)))
     caplog.set_level("INFO", "dags.steps")
     for platforms in (declared(), declared(), declared(repeat_consumption=True), declared(repeat_consumption=True)):
         monkeypatch.setattr(Night, "platforms", platforms)
         build.build_marts(night)
     anew, as_ever = ("tag:marts", "--full-refresh"), ("tag:marts",)
     assert runs == [anew, as_ever, anew, as_ever]
-    assert caplog.messages == [
-        "other platforms than before declare that their items are taken again; all cuts are built again"
-    ]
+    assert caplog.messages == ["other platforms than before declare repeat consumption; all snapshots are built again"]

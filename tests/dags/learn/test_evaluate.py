@@ -1,4 +1,4 @@
-"""When a night may take over the comparison of a night before, and what its contenders are judged by."""
+"""When a night may use the comparison of an earlier night, and what its contenders are judged by."""
 
 from dataclasses import replace
 from datetime import date
@@ -7,18 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dags.steps.learn.evaluate import (
-    FACTORISATIONS,
-    HeldOut,
-    compared_before,
-    factorised,
-    fingerprint_of,
-    price_of_diversity,
-)
+from dags.steps.learn.comparison_table import comparison_table
+from dags.steps.learn.evaluate import compared_before, evaluation_fingerprint
 from dags.steps.night import Night
-from infra.mlflow.registry import ModelVersion
+from dags.steps.records import Comparison, Evaluation
+from infra.mlflow.records import ModelVersion
+from infra.report.facts import DiversityPrice, Metric, ObjectiveMetric
 from infra.settings import Settings
+from ml.evaluation.breakdowns import price_of_diversity
 from ml.evaluation.comparison import SCHEMA
+from ml.evaluation.contenders import FACTORISATIONS, factorised
+from ml.evaluation.held_out import HeldOut
 
 HELD_OUT = HeldOut(
     as_of=date(2000, 12, 7),
@@ -36,7 +35,7 @@ HELD_OUT = HeldOut(
         }
     ),
     baselines=pa.table({"contender": ["popularity_7d"], "item_id": ["1"]}),
-    takes=pa.table({"person_id": ["P1"], "product_id": ["B"], "age_days": [1.0]}),
+    interactions=pa.table({"person_id": ["P1"], "product_id": ["B"], "age_days": [1.0]}),
     consumed=pa.table({"person_id": ["P1"], "platform": ["shop"], "product_id": ["B"]}),
     objectives=pa.table({"objective": ["purchase"], "person_id": ["P1"], "platform": ["shop"], "product_id": ["A"]}),
     choices=pa.table({"person_id": ["P1"], "item_id": ["1"], "reward": [1.0]}),
@@ -47,37 +46,34 @@ COMPARISON = pa.Table.from_pylist(
     [{"contender": "challenger", "platform": "all", "cohort": "all", "metric": "mrr", "value": 0.25, "people": 1}],
     SCHEMA,
 )
+OBJECTIVE = ObjectiveMetric(objective="purchase", contender="challenger", metric="mrr", value=0.5)
+PRICE = DiversityPrice(
+    strength=0.0, ndcg_at_10=0.1, ndcg_change=0, ndcg_low=0, ndcg_high=0, intra_list_diversity=0.5, is_used=True
+)
 
 
 @pytest.fixture
 def night(tmp_path) -> Night:
     """Tonight, after a night that compared."""
     settings = SETTINGS.model_copy(update={"home": tmp_path})
-    Night(date(2000, 12, 15), settings=settings).record(
-        "evaluation",
-        {
-            "comparison": COMPARISON.to_pylist(),
-            "popularity_window": "popularity_7d",
-            "objectives": [{"objective": "purchase"}],
-            "diversity": [{"strength": 0.0}],
-            "off_policy": None,
-            "fingerprint": fingerprint_of(VERSIONS, HELD_OUT, SETTINGS),
-            "compared_in": "2000-12-14",
-        },
+    comparison = Comparison(
+        compared_in=date(2000, 12, 14),
+        popularity_window="popularity_7d",
+        metrics=tuple(Metric(**row) for row in COMPARISON.to_pylist()),
+        objectives=(OBJECTIVE,),
+        diversity=(PRICE,),
     )
+    fingerprint = evaluation_fingerprint(VERSIONS, HELD_OUT, SETTINGS)
+    Night(date(2000, 12, 15), settings=settings).write(Evaluation(fingerprint=fingerprint, comparison=comparison))
     return Night(date(2000, 12, 16), settings=settings)
 
 
 def test_the_same_versions_and_data_are_compared_once(night) -> None:
-    found = compared_before(night, fingerprint_of(VERSIONS, HELD_OUT, SETTINGS))
+    found = compared_before(night, evaluation_fingerprint(VERSIONS, HELD_OUT, SETTINGS))
     assert found is not None
-    assert (found.as_of, found.popularity) == (date(2000, 12, 14), "popularity_7d")
-    assert found.comparison.equals(COMPARISON)
-    assert (found.objectives, found.diversity, found.off_policy) == (
-        [{"objective": "purchase"}],
-        [{"strength": 0.0}],
-        None,
-    )
+    assert (found.compared_in, found.popularity_window) == (date(2000, 12, 14), "popularity_7d")
+    assert comparison_table(found).equals(COMPARISON)
+    assert (found.objectives, found.diversity, found.off_policy) == ((OBJECTIVE,), (PRICE,), None)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +84,7 @@ def test_the_same_versions_and_data_are_compared_once(night) -> None:
         ("labels", {"person_id": ["P1"], "platform": ["shop"], "product_id": ["B"], "label": [1]}),
         ("catalogue", {"platform": ["shop"], "item_id": ["3"]}),
         ("baselines", {"contender": ["popularity_7d"], "item_id": ["2"]}),
-        ("takes", {"person_id": ["P1"], "product_id": ["B"], "age_days": [2.0]}),
+        ("interactions", {"person_id": ["P1"], "product_id": ["B"], "age_days": [2.0]}),
         ("consumed", {"person_id": ["P1"], "platform": ["shop"], "product_id": ["A"]}),
         ("objectives", {"person_id": ["P1"], "platform": ["shop"], "product_id": ["B"]}),
         ("choices", {"person_id": ["P1"], "item_id": ["1"], "reward": [0.0]}),
@@ -96,7 +92,7 @@ def test_the_same_versions_and_data_are_compared_once(night) -> None:
 )
 def test_other_data_is_compared_anew(night, changed, table) -> None:
     held_out = replace(HELD_OUT, **{changed: pa.table(table)})
-    assert compared_before(night, fingerprint_of(VERSIONS, held_out, SETTINGS)) is None
+    assert compared_before(night, evaluation_fingerprint(VERSIONS, held_out, SETTINGS)) is None
 
 
 @pytest.mark.parametrize(
@@ -108,22 +104,22 @@ def test_other_data_is_compared_anew(night, changed, table) -> None:
     ],
 )
 def test_other_versions_are_compared_anew(night, versions) -> None:
-    assert compared_before(night, fingerprint_of(versions, HELD_OUT, SETTINGS)) is None
+    assert compared_before(night, evaluation_fingerprint(versions, HELD_OUT, SETTINGS)) is None
 
 
 def test_without_choices_it_is_compared_anew(night) -> None:
-    assert compared_before(night, fingerprint_of(VERSIONS, replace(HELD_OUT, choices=None), SETTINGS)) is None
+    assert compared_before(night, evaluation_fingerprint(VERSIONS, replace(HELD_OUT, choices=None), SETTINGS)) is None
 
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"list_size": 10}, {"max_per_category": 3}, {"diversity": 0.2}])
 def test_other_settings_are_compared_anew(night, changed) -> None:
     settings = SETTINGS.model_copy(update=changed)
-    assert compared_before(night, fingerprint_of(VERSIONS, HELD_OUT, settings)) is None
+    assert compared_before(night, evaluation_fingerprint(VERSIONS, HELD_OUT, settings)) is None
 
 
 def test_only_nights_that_share_the_snapshot_are_asked(night) -> None:
     later = Night(date(2000, 12, 22), settings=night.settings)
-    assert compared_before(later, fingerprint_of(VERSIONS, HELD_OUT, SETTINGS)) is None
+    assert compared_before(later, evaluation_fingerprint(VERSIONS, HELD_OUT, SETTINGS)) is None
 
 
 def test_a_platform_could_show_what_is_available() -> None:
@@ -141,7 +137,7 @@ def test_items_are_described_by_the_catalogue_of_their_platform() -> None:
 
 @pytest.mark.parametrize("method", [*FACTORISATIONS])
 def test_a_factorisation_lists_what_is_available_and_scores_our_candidates(method) -> None:
-    """P1 had B; the shop has no more of C, and nobody took D."""
+    """P1 had B. The shop has no more of C, and nobody chose D."""
     held_out = replace(
         HELD_OUT,
         examples=pa.table(
@@ -162,7 +158,7 @@ def test_a_factorisation_lists_what_is_available_and_scores_our_candidates(metho
                 "is_available": [True, True, False, True, True],
             }
         ),
-        takes=pa.table({"person_id": ["P1", *["P2"] * 4], "product_id": [*"BABCE"], "age_days": [1.0] * 5}),
+        interactions=pa.table({"person_id": ["P1", *["P2"] * 4], "product_id": [*"BABCE"], "age_days": [1.0] * 5}),
     )
     contender = factorised(method, held_out, seed=1)
     rows = {row["item_id"]: row for row in contender.scored.to_pylist()}
@@ -174,7 +170,7 @@ def test_a_factorisation_lists_what_is_available_and_scores_our_candidates(metho
 
 
 def test_diversity_is_priced_beside_lists_by_relevance_alone() -> None:
-    """One list of four, of which the second was taken; from a strength on, another category's best goes before it."""
+    """One list of four, whose second item was chosen. From a strength on, another category's best goes before it."""
     held_out = replace(
         HELD_OUT, catalogue=pa.table({"platform": ["shop"] * 4, "is_available": [True] * 4, "item_id": [*"1234"]})
     )
@@ -188,8 +184,8 @@ def test_diversity_is_priced_beside_lists_by_relevance_alone() -> None:
             "category": ["crime", "crime", "drama", "drama"],
         }
     )
-    settings = Settings(list_size=2, diversity=0.25)
-    price = {row["strength"]: row for row in price_of_diversity(scored, held_out, settings)}
+    limits = {"list_size": 2, "max_per_category": Settings().max_per_category, "diversity": 0.25, "seed": 1}
+    price = {row["strength"]: row for row in price_of_diversity(scored, held_out, **limits)}
     assert [*price] == [0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5]
     assert [strength for strength, row in price.items() if row["is_used"]] == [0.25]
     assert [row["intra_list_diversity"] for row in price.values()] == [0, 0, 0, 1, 1, 1, 1]
@@ -203,4 +199,4 @@ def test_diversity_is_priced_beside_lists_by_relevance_alone() -> None:
 def test_lists_of_one_item_have_no_diversity_to_pay_for() -> None:
     columns = {"person_id": ["P1"], "platform": ["shop"], "item_id": ["1"], "score": [1.0], "label": [1]}
     scored = pa.table(columns | {"category": ["crime"]})
-    assert price_of_diversity(scored, HELD_OUT, Settings()) == []
+    assert price_of_diversity(scored, HELD_OUT, list_size=20, max_per_category=4, diversity=0.0, seed=1) == []

@@ -10,6 +10,7 @@ from dags.steps.learn.check_training_data import check_training_data
 from dags.steps.learn.history import ShortHistory, first_night_to_learn, too_short_history
 from dags.steps.learn.train import train
 from dags.steps.night import Night
+from expectations.gate import GateResult
 from infra.mlflow.registry import Registry
 from infra.settings import Settings
 from tests.compiled import create_views
@@ -100,9 +101,10 @@ def test_a_pilot_whose_only_examples_are_held_out_goes_on_without_a_model(
     night = night_after(home, [*LONELY, ("P1", "e3", "1997-09-20")], (HELD_OUT,))
     check_training_data(night)
     train(night)
-    assert night.recorded("gate-training_data")["verdict"] == "warn"
+    assert night.read(GateResult, "training_data").verdict == "warn"
     assert (
-        "18 days of events, and it takes 23. Until the night of 1997-10-09 everybody gets popular lists" in caplog.text
+        "18 days of events, and a model needs 23. Until the night of 1997-10-09 everybody gets popular lists"
+        in caplog.text
     )
     assert "nothing is trained: there is not enough history yet" in caplog.text
     assert Registry(night.settings).challenger() is None

@@ -8,10 +8,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from dags.steps.learn.evaluate import by_objective
-from dags.steps.learn.train import examples_of, objectives_of
+from dags.steps.learn.examples import examples_of, objectives_of
 from dags.steps.night import Night
 from infra.settings import Settings
+from ml.evaluation.breakdowns import by_objective
 from ml.evaluation.comparison import Contender
 from tests.compiled import create_views
 from tests.dags.learn.test_evaluate import HELD_OUT

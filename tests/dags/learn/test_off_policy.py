@@ -73,8 +73,8 @@ def test_a_place_that_explores_is_rewarded_where_its_product_was_taken_within_th
         ("P2", "b", 0.2, False, False, 0.0, 1.5),
     ]
     value = value_of_choices(choices, {"challenger": np.array([0.1, 0.3, 0.2, 0.1])})
-    assert (value["lists"], value["explored"], value["taken"]) == (2, 1, 1)
-    found = {(row["policy"], row["estimator"]): row["value"] for row in value["estimates"]}
+    assert (value.lists, value.explored, value.interacted) == (2, 1, 1)
+    found = {(row.policy, row.estimator): row.value for row in value.estimates}
     assert found == {
         ("logged", "counting"): 0.5,
         ("challenger", "ips"): pytest.approx((1 / 0.2) / 2),

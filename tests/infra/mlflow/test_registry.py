@@ -1,4 +1,6 @@
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -8,15 +10,19 @@ from datetime import date
 from pathlib import Path
 
 import mlflow
+import mlflow.artifacts
+import mlflow.pyfunc
+import mlflow.tensorflow
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 
-from infra.mlflow.registry import LoggedData, ModelVersion, Registry, RegistryError
+from infra.mlflow.records import LoggedData, ModelVersion, RegistryError
+from infra.mlflow.registry import Registry
 from infra.settings import PROJECT_ROOT, Settings
 from ml.ranking.network.features import Feature, FeatureSpec
 from ml.ranking.network.scoring import score
+from ml.ranking.network.wide_deep import LAYER, WideDeep
 from ml.ranking.training import TrainedModel, TrainingParams, train
 
 SPEC = FeatureSpec((Feature("recency", "numeric"), Feature("genre", "categorical")))
@@ -28,6 +34,9 @@ TABLE = pa.table(
         "label": [0, 1, 1, 0, 0] * 12,
     }
 )
+
+
+PARAMS = TrainingParams(epochs=2, batch_size=16, hidden=(4,), embedding_dim=2)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +51,7 @@ def registry(settings: Settings) -> Registry:
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
-    return train(TABLE, None, SPEC, TrainingParams(epochs=2, batch_size=16, hidden=(4,), embedding_dim=2))
+    return train(TABLE, None, SPEC, PARAMS)
 
 
 def log(registry: Registry, trained: TrainedModel, fingerprint: str) -> ModelVersion:
@@ -97,12 +106,40 @@ def test_loaded_model_scores_the_same(registry: Registry, trained: TrainedModel,
     assert np.array_equal(score(model, SPEC, TABLE), score(trained.model, SPEC, TABLE))
 
 
-def as_an_earlier_release_made_it(file: Path) -> None:
-    """Its values hashed into buckets: what a version of then says of itself."""
+def file_of(registry: Registry, version: ModelVersion, name: str) -> Path:
+    """One file of a version, where it lies in the home."""
+    folder = mlflow.artifacts.download_artifacts(artifact_uri=version.uri)
+    [file] = Path(folder).rglob(name)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("model.keras", lambda file: file.write_bytes(file.read_bytes()[:-100])),
+        ("model.keras", lambda file: file.write_bytes(file.read_bytes().replace(b"\x89HDF", b"damn"))),
+        ("model.keras", Path.unlink),
+        ("MLmodel", Path.unlink),
+    ],
+)
+def test_a_damaged_version_is_named(
+    name: str, damage: Callable[[Path], object], registry: Registry, trained: TrainedModel
+) -> None:
+    damaged = log(registry, trained, "damaged")
+    damage(file_of(registry, damaged, name))
+    with pytest.raises(
+        RegistryError, match=f"version {damaged.version} of 'crossrec-ranker' cannot be loaded"
+    ) as error:
+        registry.load(damaged)
+    assert "Remedy: put them back from a backup, or give the alias" in str(error.value)
+
+
+def hashed_into_buckets(file: Path) -> None:
+    """A release that hashed values into buckets saved this configuration."""
     with zipfile.ZipFile(file) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(files["config.json"])
-    [layer] = [layer for layer in config["config"]["layers"] if layer["registered_name"] == "crossrec>WideDeep"]
+    [layer] = [layer for layer in config["config"]["layers"] if layer["class_name"] == "WideDeep"]
     del layer["config"]["values"]
     features = [Feature("recency", "numeric"), replace(Feature("genre", "categorical"), buckets=20)]
     layer["config"]["spec"] = json.dumps([asdict(feature) for feature in features])
@@ -111,28 +148,68 @@ def as_an_earlier_release_made_it(file: Path) -> None:
             archive.writestr(name, content)
 
 
+def with_other_settings(file: Path) -> None:
+    """A release that called the towers members saved this configuration."""
+    with zipfile.ZipFile(file) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    config = files["config.json"].replace(b'"ensemble_size"', b'"members"')
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in (files | {"config.json": config}).items():
+            archive.writestr(name, content)
+
+
+def replaced(old: str, new: str) -> Callable[[Path], object]:
+    def replace_text(file: Path) -> None:
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
+    return replace_text
+
+
 @pytest.mark.parametrize(
-    ("file", "damage"),
+    ("name", "change", "received"),
     [
-        ("model.keras", as_an_earlier_release_made_it),
-        ("model.keras", lambda file: file.write_bytes(file.read_bytes()[:-100])),
-        ("model.keras", lambda file: file.write_bytes(file.read_bytes().replace(b"\x89HDF", b"damn"))),
-        ("model.keras", Path.unlink),
-        ("MLmodel", Path.unlink),
+        ("model.keras", hashed_into_buckets, "feature 'genre': only a cross is hashed into buckets"),
+        ("model.keras", with_other_settings, "unexpected keyword argument 'members'"),
+        ("MLmodel", replaced("  network: ", "  layer: "), "'network'"),
+        (
+            "MLmodel",
+            replaced("ml.ranking.network.wide_deep:", "ml.ranking.old_name:"),
+            "No module named 'ml.ranking.old",
+        ),
     ],
 )
-def test_a_damaged_version_is_named(
-    file: str, damage: Callable[[Path], object], settings: Settings, registry: Registry, trained: TrainedModel
+def test_a_version_of_another_release_says_what_to_do(
+    name: str, change: Callable[[Path], object], received: str, registry: Registry, trained: TrainedModel
 ) -> None:
-    known = set((settings.home / "mlflow").rglob(file))
-    damaged = log(registry, trained, "damaged")
-    [path] = set((settings.home / "mlflow").rglob(file)) - known
-    damage(path)
-    with pytest.raises(
-        RegistryError, match=f"version {damaged.version} of 'crossrec-ranker' cannot be loaded"
-    ) as error:
-        registry.load(damaged)
-    assert "Remedy: put them back from a backup, or give the alias" in str(error.value)
+    older = log(registry, trained, "older")
+    change(file_of(registry, older, name))
+    with pytest.raises(RegistryError) as error:
+        registry.load(older)
+    message = str(error.value)
+    assert message.startswith(
+        f"version {older.version} of 'crossrec-ranker' cannot be loaded: another release of crossrec made it. Received: "
+    )
+    assert received in message
+    assert message.endswith("or delete it there: the next night trains a new one.")
+    assert "\n" not in message
+
+
+def test_two_models_of_one_name_are_refused(settings: Settings, trained: TrainedModel, version: ModelVersion) -> None:
+    """Whoever names the ranker as the linkage models are named, or the other way round."""
+
+    def log_files(registry: Registry) -> ModelVersion:
+        return registry.log_linkage({"model.json": b"{}"}, {}, as_of=date(2000, 12, 15), metrics={}, tags={})
+
+    people = Registry(settings, "crossrec-people")
+    assert log_files(people).version == 1
+    assert log_files(people).version == 2
+    with pytest.raises(RegistryError, match=r"two models have the name 'crossrec-people'.*set CROSSREC_MODEL_NAME"):
+        log(people, trained, "named like a linkage model")
+    with pytest.raises(RegistryError, match=r"of kind linkage, where all others are of kind ranker"):
+        log_files(Registry(settings))
+    assert len(people.load_linkage(log_files(people))) == 1
 
 
 def test_pyfunc_scores_raw_columns(trained: TrainedModel, version: ModelVersion) -> None:
@@ -142,19 +219,41 @@ def test_pyfunc_scores_raw_columns(trained: TrainedModel, version: ModelVersion)
     assert np.allclose(scores["score"], score(trained.model, SPEC, TABLE), atol=1e-6)
 
 
-def test_a_fresh_process_needs_only_mlflow(
-    settings: Settings, trained: TrainedModel, version: ModelVersion, tmp_path: Path
+def test_the_repositorys_modules_stay_what_they_were(
+    registry: Registry, trained: TrainedModel, version: ModelVersion
 ) -> None:
-    TABLE.select(["genre", "recency"]).to_pandas().to_json(tmp_path / "raw.json")
+    """A version brings its own code. A night does not run it, whatever else the process loaded."""
+    frame = TABLE.to_pandas()[["genre", "recency"]]
+    before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in ("infra", "ml")}
+    mlflow.pyfunc.load_model(version.uri).predict(frame)
+    own = type(mlflow.tensorflow.load_model(version.uri).get_layer(LAYER))
+    assert own.__module__.startswith("crossrec_network_")
+    assert {name: sys.modules[name] for name in before} == before
+    assert importlib.util.find_spec("ml.evaluation.metrics").origin.startswith(str(PROJECT_ROOT))
+    model, _ = registry.load(version)
+    assert type(model.get_layer(LAYER)) is WideDeep
+    assert np.array_equal(score(model, SPEC, TABLE), score(trained.model, SPEC, TABLE))
+
+
+def test_logging_and_loading_print_nothing(tmp_path: Path) -> None:
+    """A new database, two trainings and a version loaded twice: MLflow and TensorFlow would comment on each of them."""
     code = f"""
-import mlflow, pandas as pd
-mlflow.set_tracking_uri({settings.mlflow_uri!r})
-frame = pd.read_json({str(tmp_path / "raw.json")!r})
-mlflow.pyfunc.load_model({version.uri!r}).predict(frame).to_json({str(tmp_path / "scores.json")!r})
+import sys
+from pathlib import Path
+import tests.infra.mlflow.test_registry as own
+settings = own.Settings(home=Path({str(tmp_path)!r}))
+for fingerprint in ("one", "two", "three", "four", "five", "six"):
+    trained = own.train(own.TABLE, None, own.SPEC, own.PARAMS)
+registry = own.Registry(settings)
+for fingerprint in ("one", "two"):
+    version = own.log(registry, trained, fingerprint)
+for _ in range(2):
+    own.score(registry.load(version)[0], own.SPEC, own.TABLE)
 """
-    subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=True, capture_output=True)
-    scores = pd.read_json(tmp_path / "scores.json")["score"]
-    assert np.allclose(scores, score(trained.model, SPEC, TABLE), atol=1e-6)
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_the_run_tells_everything(

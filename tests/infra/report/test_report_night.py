@@ -93,7 +93,7 @@ def test_nothing_measured_of_interests_is_nothing_said():
 def test_the_night_is_as_bad_as_its_worst_gate(facts, summary):
     assert summary.verdict == "warn"
     worse = deepcopy(facts)
-    worse["gates"][3]["verdict"] = "stop"
+    worse["gates"][3]["checks"][0]["success"] = False
     assert NightSummary.model_validate(worse).verdict == "stop"
 
 

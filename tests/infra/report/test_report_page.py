@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from infra.report import NightSummary, render
+from infra.report.night import NightSummary
+from infra.report.page import render
 
 
 class Reader(HTMLParser):
@@ -68,7 +69,7 @@ def test_the_page_loads_nothing_from_anywhere(page):
 def test_the_page_is_the_same_in_another_process(page, summary, tmp_path):
     (tmp_path / "night.json").write_text(summary.model_dump_json())
     code = (
-        "import pathlib, sys; from infra.report import NightSummary, render; "
+        "import pathlib, sys; from infra.report.night import NightSummary; from infra.report.page import render; "
         "night = NightSummary.model_validate_json(pathlib.Path(sys.argv[1]).read_text()); "
         "sys.stdout.buffer.write(render(night).encode())"
     )
@@ -147,11 +148,13 @@ def test_a_metric_without_a_panel_stands_among_the_numbers(page):
 
 
 def test_a_night_that_stopped_early_says_so(facts):
+    stopped = deepcopy(facts["gates"][1])
+    stopped["checks"][0]["success"] = False
     bare = NightSummary(
         as_of=facts["as_of"],
         run_id="run",
         funnel=[{"platform": "shop"}],
-        gates=[{"gate": "loads", "platform": "shop", "verdict": "stop"}],
+        gates=[stopped],
     )
     text = " ".join(Reader(render(bare)).text)
     assert "What was published before it is still what people see." in " ".join(text.split())
@@ -215,23 +218,23 @@ def test_what_lists_are_worth_by_objective_is_a_table(summary):
     assert "watch time NDCG@10 310 0.1200 0.1000 to 0.1400 - - click NDCG@10 29 - - -" in text
 
 
-def test_the_exploring_place_tells_something_or_says_that_it_does_not(summary):
-    assert "Nothing yet: no lists with an exploring place" in _text(summary)
+def test_the_exploration_slots_tell_something_or_say_that_they_do_not(summary):
+    assert "Nothing yet: no lists with an exploration slot" in _text(summary)
     row = {"policy": "logged", "estimator": "counting", "value": 0.05, "low": 0.04, "high": 0.06}
     unknown = {"policy": "challenger", "estimator": "snips", **dict.fromkeys(("value", "low", "high"), float("nan"))}
     told = {
         "lists": 1_200,
         "explored": 610,
-        "taken": 60,
+        "interacted": 60,
         "estimates": [row | {"effective_sample_size": 1_200}, unknown | {"effective_sample_size": 0}],
     }
     text = _text(NightSummary.model_validate(summary.model_dump() | {"off_policy": told}))
-    assert "1,200 left their last place to chance, and 610 of those" in text
+    assert "1,200 chose the item of their last slot at random, and 610 of these" in text
     assert "what was shown counting 0.0500 0.0400 to 0.0600 1,200 lists" in text
     assert "Tonight's model self-normalised IPS - 0 lists" in text
     assert "Too few to trust" not in text
-    few = NightSummary.model_validate(summary.model_dump() | {"off_policy": told | {"taken": 29}})
-    assert "Too few to trust: 29 of these items were taken" in _text(few)
+    few = NightSummary.model_validate(summary.model_dump() | {"off_policy": told | {"interacted": 29}})
+    assert "Too few to trust: 29 of these items got a positive interaction" in _text(few)
 
 
 def test_a_pinned_item_needs_no_score(summary):

@@ -3,7 +3,8 @@ from copy import deepcopy
 
 from rich.console import Console
 
-from infra.report import NightSummary, print_summary
+from infra.report.night import NightSummary
+from infra.report.terminal import print_summary
 
 
 def printed(summary: NightSummary, width: int = 110) -> str:
@@ -54,8 +55,9 @@ def test_an_item_says_why_it_is_there(facts):
 def test_a_stopped_night_shows_what_stopped_it_and_nothing_that_was_not_made(facts):
     stopped = {key: facts[key] for key in ("as_of", "run_id", "links")}
     stopped["funnel"] = [{"platform": "shop", "raw_rows": 9}]
-    check = {"description": "labels of 0 or 1", "severity": "stop", "success": False, "observed": "2 of 9 rows not so"}
-    stopped["gates"] = [{"gate": "training_data", "verdict": "stop", "checks": [check]}]
+    check = facts["gates"][0]["checks"][0] | {"description": "labels of 0 or 1", "success": False}
+    check["observed"] = "2 of 9 rows not so"
+    stopped["gates"] = [{"gate": "training_data", "as_of": facts["as_of"], "checks": [check]}]
     text = printed(NightSummary.model_validate(stopped))
     assert "✗ training data: expected labels of 0 or 1; found 2 of 9 rows not so" in text
     assert "lists made" not in text

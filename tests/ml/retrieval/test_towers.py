@@ -1,4 +1,4 @@
-"""The two towers: they tell tastes apart, also for what nobody took, and give the same vectors for the same takes."""
+"""The two towers: they tell tastes apart, also for products without interactions, and give the same vectors for the same interactions."""
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ PERSONS = pa.array([f"{category} {n:02}" for category in CATEGORIES for n in ran
 
 
 def catalogue() -> pa.Table:
-    """Ten films of each of two categories, and one more of each that nobody took."""
+    """Ten films of each of two categories, and one more of each without interactions."""
     rows = [
         {"product_id": f"{category} film {n}", "title": f"Number {n}", "categories": category, "price": 3.0 + n}
         for category in CATEGORIES
@@ -27,7 +27,7 @@ def catalogue() -> pa.Table:
 
 
 def tastes() -> pa.Table:
-    """Forty people for each category, who took six of its ten films."""
+    """Forty people for each category, each with six of its ten films."""
     draws = np.random.default_rng(1)
     rows = [
         {"person_id": person, "product_id": f"{person.split()[0]} film {film}", "age_days": float(age)}
@@ -48,14 +48,14 @@ def learned() -> pa.Table:
     return towers(tastes(), catalogue(), PERSONS)
 
 
-def test_people_fit_what_people_like_them_take(learned) -> None:
+def test_people_fit_products_of_people_like_them(learned) -> None:
     persons, products, found = fits(learned)
     own = np.array([[person.split()[0] == product.split()[0] for product in products] for person in persons])
-    taken = np.array([not product.endswith("film 10") for product in products])
-    assert found[:, taken][own[:, taken]].min() > found[:, taken][~own[:, taken]].max()
+    known = np.array([not product.endswith("film 10") for product in products])
+    assert found[:, known][own[:, known]].min() > found[:, known][~own[:, known]].max()
 
 
-def test_what_nobody_took_fits_by_what_it_is(learned) -> None:
+def test_a_product_without_interactions_fits_by_its_content(learned) -> None:
     persons, products, found = fits(learned)
     crime, comedy = (found[:, products.index(f"{category} film 10")] for category in CATEGORIES)
     is_crime = np.array([person.startswith("crime") for person in persons])
@@ -65,11 +65,11 @@ def test_what_nobody_took_fits_by_what_it_is(learned) -> None:
 
 def test_vectors_come_by_kind_and_id_whatever_the_order_of_rows(monkeypatch) -> None:
     monkeypatch.setattr(module, "EXAMPLES", 1_024)
-    takes, products = tastes(), catalogue()
+    interactions, products = tastes(), catalogue()
     shuffled = np.random.default_rng(2).permutation
-    once = towers(takes, products, PERSONS)
+    once = towers(interactions, products, PERSONS)
     again = towers(
-        takes.take(shuffled(takes.num_rows)),
+        interactions.take(shuffled(interactions.num_rows)),
         products.take(shuffled(products.num_rows)),
         PERSONS.take(shuffled(len(PERSONS))),
     )
@@ -80,21 +80,21 @@ def test_vectors_come_by_kind_and_id_whatever_the_order_of_rows(monkeypatch) -> 
     assert once.num_rows == 22 + 80
 
 
-def test_a_vector_does_not_depend_on_who_is_asked_for_beside(learned) -> None:
-    """Who took nothing has none."""
-    found = towers(tastes(), catalogue(), pa.array(["crime 00", "took nothing"]))
+def test_a_vector_does_not_depend_on_who_else_is_asked_for(learned) -> None:
+    """A person without interactions has none."""
+    found = towers(tastes(), catalogue(), pa.array(["crime 00", "no interaction"]))
     alone = found.filter(pc.equal(found["kind"], "person"))
     assert alone.equals(learned.filter(pc.equal(learned["id"], "crime 00")))
     assert found.filter(pc.equal(found["kind"], "person"))["id"].to_pylist() == ["crime 00"]
 
 
-def test_nothing_is_learned_where_nobody_took_two() -> None:
+def test_nothing_is_learned_where_nobody_has_two_interactions() -> None:
     alone = tastes().filter(pc.equal(tastes()["age_days"], 0.0))
     assert towers(alone, catalogue(), PERSONS).equals(VECTORS.empty_table())
     assert towers(tastes().slice(0, 0), catalogue(), PERSONS).num_rows == 0
 
 
-def test_a_product_of_which_nothing_is_known_has_a_vector() -> None:
+def test_a_product_about_which_nothing_is_known_has_a_vector() -> None:
     unknown = {"product_id": "zzz", "title": "!!!"}
     products = pa.concat_tables([catalogue(), pa.Table.from_pylist([unknown], catalogue().schema)])
     found = towers(tastes(), products, PERSONS)
@@ -126,7 +126,7 @@ def test_words_of_any_script_count_and_what_is_unknown_does_not() -> None:
     assert tokens[6] == tokens[0]  # where a word stands does not matter
 
 
-def test_a_vector_has_an_entry_more_for_how_often_a_product_is_taken(learned) -> None:
+def test_a_vector_has_one_more_entry_for_the_popularity_of_a_product(learned) -> None:
     assert learned["vector"].type == pa.list_(pa.float32(), DIMENSIONS + 1)
     persons = learned.filter(pc.equal(learned["kind"], "person"))
     assert {vector[-1] for vector in persons["vector"].to_pylist()} == {1.0}

@@ -16,7 +16,7 @@ renames as (
         and formerly_account_id != account_id
 ),
 
--- a member may be renamed again and again, only ever by a later rename, so a return to an old handle ends there
+-- an account may be renamed several times. A chain follows only later renames, so it ends where an account gets an old handle back
 chains as (
     select
         platform,
@@ -44,7 +44,7 @@ newest as (
     qualify row_number() over (partition by platform, former_account_id order by nth desc) = 1
 ),
 
--- who went back to an old handle is not its alias: int_accounts would lose them under every name
+-- an account that got its old handle back is not an alias of it, because int_accounts leaves aliases out
 final as (
     select
         platform,

@@ -15,7 +15,7 @@ newest as (
     ) = 1
 ),
 
--- a rename retires the old handle; its history moves to the new one in int_events
+-- a rename retires the old handle; int_events moves its history to the new one
 final as (
     select
         ---- ids

@@ -6,7 +6,7 @@ aliases as (
     select * from {{ ref('int_account_aliases') }}
 ),
 
--- of versions that became known at one moment (a day's file) only the last was ever true
+-- of versions that became known at the same moment (in a day's file) only the last one is kept
 distinguishable as (
     select *
     from rows_known
@@ -16,7 +16,8 @@ distinguishable as (
     ) = 1
 ),
 
--- an edited event keeps all its versions, each valid until the next one was known, so that a past cut sees what was true then
+-- an edited event keeps all its versions. Each is valid until the next one was known, so that an old snapshot sees the version of
+-- its time
 versions as (
     select
         *,

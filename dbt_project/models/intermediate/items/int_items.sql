@@ -24,7 +24,7 @@ spelled as (
     from newest
 ),
 
--- a name that the seed does not know stays as the platform spells it
+-- a name that the seed does not have stays in the platform's spelling
 categorised as (
     select
         spelled.platform,

@@ -9,7 +9,7 @@ scores as (
 ),
 
 items as (
-    select * from {{ ref('item_popularity') }}
+    select * exclude (product_id) from {{ ref('item_popularity') }}
     where as_of in ({{ snapshots_to_build() }})
 ),
 
@@ -23,7 +23,7 @@ person_platforms as (
     where as_of in ({{ snapshots_to_build() }})
 ),
 
--- one row a person: as a join by category, the planner now and then took the million candidates for the smaller side of it
+-- one row a person: in a join by category the planner sometimes built the hash table of the million candidates
 tastes as (
     select
         as_of,
@@ -50,7 +50,16 @@ prices as (
     where as_of in ({{ snapshots_to_build() }})
 ),
 
--- both in one order of the contexts, so that below their products can be summed
+prices_anywhere as (
+    select
+        as_of,
+        person_id,
+        price_level
+    from prices
+    where platform is null
+),
+
+-- lists of persons and of products have the same order of values, because `final` computes their dot product
 person_contexts as (
     select
         as_of,
@@ -75,36 +84,27 @@ product_contexts as (
     group by all
 ),
 
--- brought together here, where rows are few, and not beside each of the million candidates
+-- joined here, where rows are few, and not beside each of the million candidates
 habits as (
     select
         person_platforms.as_of,
         person_platforms.person_id,
         person_platforms.platform,
+        person_platforms.events,
+        person_platforms.events_all_platforms,
+        person_platforms.spend,
+        person_platforms.spend_28d,
         platform_tastes.shares as category_shares,
         prices_anywhere.price_level,
-        prices_here.price_level as platform_price_level,
+        platform_prices.price_level as platform_price_level,
         person_contexts.hours,
         person_contexts.weekdays,
         person_contexts.devices
     from person_platforms
-    left join platform_tastes
-        on
-            person_platforms.as_of = platform_tastes.as_of
-            and person_platforms.person_id = platform_tastes.person_id
-            and person_platforms.platform = platform_tastes.platform
-    left join prices as prices_anywhere
-        on
-            person_platforms.as_of = prices_anywhere.as_of
-            and person_platforms.person_id = prices_anywhere.person_id
-            and prices_anywhere.platform is null
-    left join prices as prices_here
-        on
-            person_platforms.as_of = prices_here.as_of
-            and person_platforms.person_id = prices_here.person_id
-            and person_platforms.platform = prices_here.platform
-    left join person_contexts
-        on person_platforms.as_of = person_contexts.as_of and person_platforms.person_id = person_contexts.person_id
+    left join platform_tastes using (as_of, person_id, platform)
+    left join prices as platform_prices using (as_of, person_id, platform)
+    left join prices_anywhere using (as_of, person_id)
+    left join person_contexts using (as_of, person_id)
 ),
 
 creators as (
@@ -114,14 +114,13 @@ creators as (
     from {{ ref('products') }}
 ),
 
--- decimals, whose sum does not depend on the order in which threads add
 creator_sums as (
     select
         scores.as_of,
         scores.person_id,
         scores.product_id,
         tastes.platform,
-        cast(sum(cast(tastes.share as decimal(18, 9))) as double) as share
+        {{ stable_sum('tastes.share', 9) }} as share
     from scores
     inner join creators on scores.product_id = creators.product_id
     inner join {{ ref('person_tastes') }} as tastes
@@ -150,7 +149,12 @@ segments as (
 ),
 
 newest as (
-    select * from {{ ref('person_history') }}
+    select
+        as_of,
+        person_id,
+        product_id as last_product_id,
+        category as last_category
+    from {{ ref('person_history') }}
     where as_of in ({{ snapshots_to_build() }}) and position = 1
 ),
 
@@ -233,10 +237,10 @@ final as (
         profiles.mean_value as person_mean_value,
         profiles.days_since_last,
         profiles.days_since_first,
-        cast(person_platforms.events as double) as platform_events,
-        person_platforms.events / person_platforms.events_all_platforms as platform_share,
-        person_platforms.spend as platform_spend,
-        person_platforms.spend_28d as platform_spend_28d,
+        cast(habits.events as double) as platform_events,
+        habits.events / habits.events_all_platforms as platform_share,
+        habits.spend as platform_spend,
+        habits.spend_28d as platform_spend_28d,
         ---- the person and the item
         scores.ease_3d,
         scores.ease_14d,
@@ -254,38 +258,22 @@ final as (
         round(list_dot_product(habits.devices, contexts.devices), 9) as device_lift,
         cast(coalesce(segments.events_7d, 0) as double) as segment_events_7d,
         cast(coalesce(segments.events_28d, 0) as double) as segment_events_28d,
-        newest.product_id as last_product_id,
-        newest.category as last_category
+        newest.last_product_id,
+        newest.last_category
     from fused
-    inner join items
-        on fused.as_of = items.as_of and fused.platform = items.platform and fused.item_id = items.item_id
-    inner join profiles on fused.as_of = profiles.as_of and fused.person_id = profiles.person_id
-    inner join person_platforms
-        on
-            fused.as_of = person_platforms.as_of
-            and fused.person_id = person_platforms.person_id
-            and fused.platform = person_platforms.platform
-    inner join scores
-        on fused.as_of = scores.as_of and fused.person_id = scores.person_id and fused.product_id = scores.product_id
-    left join tastes on fused.as_of = tastes.as_of and fused.person_id = tastes.person_id
-    left join habits
-        on
-            fused.as_of = habits.as_of
-            and fused.person_id = habits.person_id
-            and fused.platform = habits.platform
-    left join product_contexts as contexts
-        on fused.as_of = contexts.as_of and fused.product_id = contexts.product_id
-    left join creator_tastes
-        on
-            fused.as_of = creator_tastes.as_of
-            and fused.person_id = creator_tastes.person_id
-            and fused.product_id = creator_tastes.product_id
+    inner join items using (as_of, platform, item_id)
+    inner join profiles using (as_of, person_id)
+    inner join habits using (as_of, person_id, platform)
+    inner join scores using (as_of, person_id, product_id)
+    left join tastes using (as_of, person_id)
+    left join product_contexts as contexts using (as_of, product_id)
+    left join creator_tastes using (as_of, person_id, product_id)
+    left join newest using (as_of, person_id)
     left join segments
         on
             fused.as_of = segments.as_of
-            and coalesce(profiles.age_band, 'unknown') = segments.segment
             and fused.product_id = segments.product_id
-    left join newest on fused.as_of = newest.as_of and fused.person_id = newest.person_id
+            and coalesce(profiles.age_band, 'unknown') = segments.segment
 )
 
 select * from final

@@ -1,5 +1,5 @@
 with accepted as (
-    -- what the gate stopped never came to anybody
+    -- nobody uses changes that the gate stopped
     select as_of from {{ source('identity', 'person_accepted') }}
     where as_of <= {{ as_of() }}
 ),

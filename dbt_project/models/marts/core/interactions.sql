@@ -1,6 +1,6 @@
 with events as (
     select * from {{ ref('int_events') }}
-    where event_type != 'impression' -- that the platform showed something is nothing that the person did
+    where event_type != 'impression' -- the platform did it, not the person
 ),
 
 event_types as (
@@ -15,7 +15,7 @@ product_items as (
     select * from {{ ref('product_items') }}
 ),
 
--- accounts that were deleted have no person, and leave with their events; an item the catalogue never named is its own product
+-- a deleted account has no person, so its events are left out; an item that the catalogue never had is a product of its own
 final as (
     select
         ---- ids

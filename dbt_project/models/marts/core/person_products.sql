@@ -1,5 +1,5 @@
--- What is no news to a person on each platform they are on: whatever they did with a product, anywhere. No list there
--- recommends it, unless they took it on that very platform and its items are taken again.
+-- What a person knows, for each platform that they have an account on: every product that they interacted with anywhere. No list there
+-- recommends it, unless they consumed it on this very platform and its items are consumed again.
 with interactions as (
     select * from {{ ref('interactions') }}
 ),

@@ -2,7 +2,7 @@ with person_accounts as (
     select * from {{ ref('person_accounts') }}
 ),
 
--- the oldest account that states a segment decides it
+-- a segment is that of the oldest account that states one
 final as (
     select
         person_id,

@@ -9,7 +9,7 @@ creators as (
     from product_items
 ),
 
--- what one platform says of a product's creators is known of it on all
+-- creators that one platform names hold for the product on all platforms
 named as (
     select
         product_id,
@@ -18,7 +18,7 @@ named as (
     group by product_id
 ),
 
--- one spelling a product: the shortest title, so "The Matrix" before "Matrix, The (1999)"
+-- the shortest title, so that "The Matrix" is preferred to "Matrix, The (1999)"
 described as (
     select
         product_id,

@@ -1,4 +1,4 @@
--- Snapshots that teach lie on a fixed grid of days, so every night of a week, and a backfill, uses the same ones.
+-- Labelled snapshots are on a fixed grid of days, so that every night of a week, and a backfill, uses the same ones.
 with grid as (
     select
         floor(

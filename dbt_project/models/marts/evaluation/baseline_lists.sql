@@ -6,7 +6,7 @@
     meta={'kept_snapshots': 'evaluation'}
 ) }}
 
--- What simple methods would have shown the same people at the same cut: each ranks the whole catalogue, not our candidates.
+-- What simple methods would have shown the same persons at the same snapshot. Each ranks the whole catalogue, not our candidates.
 with relevant as (
     select * from {{ ref('evaluation_relevant') }}
     {%- if is_incremental() %}
@@ -30,7 +30,7 @@ neighbours as (
     where as_of in (select as_of from relevant)
 ),
 
-leads as (
+similar_items as (
     select * from {{ ref('item_similarity') }}
     where generator = 'ease' and as_of in (select as_of from relevant)
 ),
@@ -43,7 +43,7 @@ labels as (
     select * from {{ ref('snapshot_labels') }}
 ),
 
----- popularity: whoever had n products finds twenty others among the first n + 20 of the catalogue
+---- popularity: a person who consumed n products finds twenty other ones among the first n + 20 of the catalogue
 most_popular as (
     select
         *,
@@ -79,7 +79,7 @@ how_many as (
     group by all
 ),
 
--- a row for each position, so that the join gives no row of the catalogue that is not wanted
+-- a row for each position, so that the join gives only rows of the catalogue that are needed
 positions as (
     select
         relevant.as_of,
@@ -87,11 +87,7 @@ positions as (
         relevant.platform,
         unnest(range(1, 21 + coalesce(how_many.products, 0))) as position
     from relevant
-    left join how_many
-        on
-            relevant.as_of = how_many.as_of
-            and relevant.person_id = how_many.person_id
-            and relevant.platform = how_many.platform
+    left join how_many using (as_of, person_id, platform)
 ),
 
 by_popularity as (
@@ -104,15 +100,11 @@ by_popularity as (
         'popularity_' || most_popular.window_name as contender,
         cast(most_popular.window_events as double) as score
     from positions
-    inner join most_popular
-        on
-            positions.as_of = most_popular.as_of
-            and positions.platform = most_popular.platform
-            and positions.position = most_popular.position
+    inner join most_popular using (as_of, platform, position)
 ),
 
----- what each product of a history says for others
-led_to as (
+---- the score that each product of a history gives to similar ones
+evidence as (
     select
         history.as_of,
         history.person_id,
@@ -125,11 +117,11 @@ led_to as (
     select
         history.as_of,
         history.person_id,
-        leads.neighbour_id as product_id,
+        similar_items.neighbour_id as product_id,
         'ease' as contender,
-        leads.weight * {{ recency('history.occurred_at', 'history.as_of', 14) }} as score
+        similar_items.weight * {{ recency('history.occurred_at', 'history.as_of', 14) }} as score
     from history
-    inner join leads on history.as_of = leads.as_of and history.product_id = leads.product_id
+    inner join similar_items on history.as_of = similar_items.as_of and history.product_id = similar_items.product_id
 ),
 
 by_history as (
@@ -139,15 +131,14 @@ by_history as (
         relevant.platform,
         items.item_id,
         items.product_id,
-        led_to.contender,
-        -- decimals, whose sum does not depend on the order in which threads add
-        round(cast(sum(cast(led_to.score as decimal(18, 15))) as double), 9) as score
+        evidence.contender,
+        round({{ stable_sum('evidence.score') }}, 9) as score
     from relevant
-    inner join led_to on relevant.as_of = led_to.as_of and relevant.person_id = led_to.person_id
+    inner join evidence on relevant.as_of = evidence.as_of and relevant.person_id = evidence.person_id
     inner join items
         on
-            led_to.as_of = items.as_of
-            and led_to.product_id = items.product_id
+            evidence.as_of = items.as_of
+            and evidence.product_id = items.product_id
             and relevant.platform = items.platform
     group by all
 ),
@@ -161,12 +152,7 @@ scored as (
 ranked as (
     select scored.*
     from scored
-    anti join consumed
-        on
-            scored.as_of = consumed.as_of
-            and scored.person_id = consumed.person_id
-            and scored.platform = consumed.platform
-            and scored.product_id = consumed.product_id
+    anti join consumed using (as_of, person_id, platform, product_id)
     qualify
         row_number() over (
             partition by scored.contender, scored.as_of, scored.person_id, scored.platform
@@ -177,14 +163,9 @@ ranked as (
 final as (
     select
         ranked.*,
-        case when labels.product_id is null then 0 else 1 end as label
+        case when labels.weight is null then 0 else 1 end as label
     from ranked
-    left join labels
-        on
-            ranked.as_of = labels.as_of
-            and ranked.person_id = labels.person_id
-            and ranked.platform = labels.platform
-            and ranked.product_id = labels.product_id
+    left join labels using (as_of, person_id, platform, product_id)
 )
 
 select * from final

@@ -1,5 +1,5 @@
--- What the lists of the evaluation cut may not show: whatever the person did with a product before, anywhere, but for what was
--- taken on that very platform and is taken again there.
+-- What the lists of the evaluation snapshot may not show: products that the person interacted with before on any platform. Products
+-- that they consumed on this very platform are allowed where its items are consumed again.
 with relevant as (
     select * from {{ ref('evaluation_relevant') }}
 ),

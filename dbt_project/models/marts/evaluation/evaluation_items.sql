@@ -1,5 +1,5 @@
--- What the platforms had on offer at the evaluation cut. One event is added to every item's, so that no share is 0: the
--- novelty of an item that nobody took yet would be infinite.
+-- The platforms' catalogues at the evaluation snapshot. One event is added to every item's, so that no share is 0. The
+-- novelty of an item without events would be infinite.
 with evaluated as (
     select as_of from {{ ref('snapshots') }}
     where role = 'evaluation'
@@ -19,7 +19,7 @@ final as (
         ---- what it is
         items.category,
         items.is_available,
-        -- an old product is not new for one more item of it
+        -- another item of an old product does not make it new
         max(items.days_on_offer) over (partition by items.platform, items.product_id) <= 60 as is_new,
         ---- measures
         (items.events + 1) / sum(items.events + 1) over (partition by items.platform) as popularity

@@ -1,5 +1,5 @@
--- How much there was to find for each person and platform of the newest labelled snapshot, retrieved or not, and which
--- cohorts the person was in at the cut: an average over all may hide that a list fails those of whom little is known.
+-- The relevant products of each person and platform at the newest labelled snapshot, retrieved or not, and the person's
+-- cohorts. An average over all persons may hide that lists are bad for those about whom little is known.
 with labels as (
     select * from {{ ref('snapshot_labels') }}
 ),
@@ -58,17 +58,16 @@ relevant as (
         labels.platform,
         count(*) as relevant,
         count(*) filter (where products.is_new) as relevant_new,
-        -- rounded: the sum depends on the order in which threads add
+        -- rounded, because popularity is a float (macro summable)
         round(avg(products.popularity), 12) as popularity
     from labels
-    inner join evaluated on labels.as_of = evaluated.as_of
-    semi join pairs
-        on labels.as_of = pairs.as_of and labels.person_id = pairs.person_id and labels.platform = pairs.platform
-    left join products on labels.platform = products.platform and labels.product_id = products.product_id
+    inner join evaluated using (as_of)
+    semi join pairs using (as_of, person_id, platform)
+    left join products using (platform, product_id)
     group by all
 ),
 
--- whoever did something on a platform longer ago than a week is no newcomer there; one who never did is
+-- a newcomer to a platform has no interaction there that is older than a week
 newcomers as (
     select
         relevant.as_of,
@@ -111,13 +110,9 @@ final as (
         relevant.relevant_new,
         relevant.popularity
     from relevant
-    inner join cohorts on relevant.as_of = cohorts.as_of and relevant.person_id = cohorts.person_id
-    left join newcomers
-        on
-            relevant.as_of = newcomers.as_of
-            and relevant.person_id = newcomers.person_id
-            and relevant.platform = newcomers.platform
-    left join profiles on relevant.as_of = profiles.as_of and relevant.person_id = profiles.person_id
+    inner join cohorts using (as_of, person_id)
+    left join newcomers using (as_of, person_id, platform)
+    left join profiles using (as_of, person_id)
 )
 
 select * from final

@@ -1,4 +1,4 @@
--- How much was known of each person at each cut. An average over all may hide that a list fails those of whom little is known.
+-- How much was known about each person at each snapshot.
 with person_platforms as (
     select * from {{ ref('person_platforms') }}
 ),

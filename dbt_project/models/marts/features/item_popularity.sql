@@ -1,4 +1,4 @@
-with cuts as (
+with snapshots as (
     {{ snapshots_to_build() }}
 ),
 
@@ -12,7 +12,7 @@ interactions as (
 
 on_offer as (
     select
-        cuts.as_of,
+        snapshots.as_of,
         product_items.product_id,
         product_items.platform,
         product_items.item_id,
@@ -21,37 +21,36 @@ on_offer as (
         product_items.price,
         case when product_items.price > 0 and isfinite(product_items.price) then ln(product_items.price) end as log_price,
         product_items.is_available,
-        datediff('hour', product_items.created_at, cuts.as_of) / 24.0 as days_on_offer
-    from cuts
-    inner join product_items on cuts.as_of > product_items.created_at
+        datediff('hour', product_items.created_at, snapshots.as_of) / 24.0 as days_on_offer
+    from snapshots
+    inner join product_items on snapshots.as_of > product_items.created_at
 ),
 
--- what a platform's items cost in the middle, so that dear and cheap mean the same in every shop and currency
+-- the mean price of each platform, so that expensive and cheap mean the same in every shop and currency
 prices as (
     select
         as_of,
         platform,
-        cast(sum(cast(log_price as decimal(18, 15))) as double) / count(log_price) as mean_log_price
+        {{ stable_sum('log_price') }} / count(log_price) as mean_log_price
     from on_offer
     group by all
 ),
 
--- a skip is no sign that an item is taken, but it says how much it was liked
+-- a skip is not a positive interaction, but its value says how much the product was liked
 known as (
     select
-        cuts.as_of,
+        snapshots.as_of,
         interactions.platform,
         interactions.product_id,
-        count(*) filter (where interactions.is_positive and interactions.occurred_at >= cuts.as_of - interval 1 day) as events_1d,
-        count(*) filter (where interactions.is_positive and interactions.occurred_at >= cuts.as_of - interval 7 day) as events_7d,
-        count(*) filter (where interactions.is_positive and interactions.occurred_at >= cuts.as_of - interval 28 day) as events_28d,
-        count(*) filter (where interactions.is_positive and interactions.occurred_at >= cuts.as_of - interval 90 day) as events_90d,
+        count(*) filter (where interactions.is_positive and interactions.occurred_at >= snapshots.as_of - interval 1 day) as events_1d,
+        count(*) filter (where interactions.is_positive and interactions.occurred_at >= snapshots.as_of - interval 7 day) as events_7d,
+        count(*) filter (where interactions.is_positive and interactions.occurred_at >= snapshots.as_of - interval 28 day) as events_28d,
+        count(*) filter (where interactions.is_positive and interactions.occurred_at >= snapshots.as_of - interval 90 day) as events_90d,
         count(*) filter (where interactions.is_positive) as events,
         count(*) as judgements,
-        -- a decimal, whose sum does not depend on the order in which threads add
-        sum(cast(interactions.value as decimal(18, 9))) as value_sum
-    from cuts
-    inner join interactions on {{ known_by('interactions', 'cuts') }}
+        sum({{ summable('interactions.value', 9) }}) as value_sum
+    from snapshots
+    inner join interactions on {{ known_by('interactions', 'snapshots') }}
     where interactions.is_positive or interactions.event_type = 'skip'
     group by all
 ),
@@ -69,7 +68,7 @@ across as (
     group by all
 ),
 
--- the mean value leans on a prior of ten middling events, so one five-star post does not make a masterpiece
+-- ten events of a middling value are added to the mean value, so that one five-star post does not make a masterpiece
 final as (
     select
         ---- ids
@@ -98,14 +97,9 @@ final as (
         ---- trend: this week against the month before it, both as daily rates
         (coalesce(across.events_7d, 0) + 1) / 7.0 / ((coalesce(across.events_28d, 0) + 4) / 28.0) as trend
     from on_offer
-    inner join prices on on_offer.as_of = prices.as_of and on_offer.platform = prices.platform
-    left join known
-        on
-            on_offer.as_of = known.as_of
-            and on_offer.platform = known.platform
-            and on_offer.product_id = known.product_id
-    left join across
-        on on_offer.as_of = across.as_of and on_offer.product_id = across.product_id
+    inner join prices using (as_of, platform)
+    left join known using (as_of, platform, product_id)
+    left join across using (as_of, product_id)
 )
 
 select * from final

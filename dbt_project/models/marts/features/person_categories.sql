@@ -3,14 +3,13 @@ with history as (
     where as_of in ({{ snapshots_to_build() }})
 ),
 
--- decimals, whose sum does not depend on the order in which threads add; their thirty digits are for who took nothing for years,
--- and whose affinities are all next to nothing
+-- thirty digits, because all affinities of a person without interactions for years are close to 0
 weighted as (
     select
         as_of,
         person_id,
         category,
-        sum(cast((0.1 + weight) * {{ recency('occurred_at', 'as_of', 30) }} as decimal(38, 30))) as affinity
+        sum({{ summable('(0.1 + weight) * ' ~ recency('occurred_at', 'as_of', 30), 30, precision=38) }}) as affinity
     from history
     group by all
 ),

@@ -1,6 +1,6 @@
 {{ config(meta={'kept_snapshots': 'needed'}) }}
 
--- When and on what those who get candidates take, in the contexts of product_contexts.
+-- When and on which devices those who get candidates interact, in the contexts of product_contexts.
 with persons as (
     select distinct
         as_of,
@@ -28,7 +28,7 @@ known as (
         persons.as_of,
         persons.person_id,
         {{ contexts_of('interactions') }},
-        count(*) as takes
+        count(*) as positives
     from persons
     inner join interactions
         on persons.person_id = interactions.person_id and {{ known_by('interactions', 'persons') }}
@@ -45,27 +45,23 @@ totals as (
         as_of,
         person_id,
         context,
-        sum(takes) as takes
+        sum(positives) as positives
     from counted
     group by all
 ),
 
--- a row for each context, also those in which nothing was taken; five usual takes are added, so that two make no habit
+-- every value of a context has a row, also one without interactions; five usual interactions are added, so that two of
+-- them do not make a habit
 final as (
     select
         totals.as_of,
         totals.person_id,
         contexts.context,
         contexts.value,
-        round((coalesce(counted.takes, 0) + 5 * contexts.usual_share) / (totals.takes + 5), 9) as share
+        round((coalesce(counted.positives, 0) + 5 * contexts.usual_share) / (totals.positives + 5), 9) as share
     from totals
-    inner join contexts on totals.as_of = contexts.as_of and totals.context = contexts.context
-    left join counted
-        on
-            totals.as_of = counted.as_of
-            and totals.person_id = counted.person_id
-            and contexts.context = counted.context
-            and contexts.value = counted.value
+    inner join contexts using (as_of, context)
+    left join counted using (as_of, person_id, context, value)
 )
 
 select * from final

@@ -1,5 +1,5 @@
--- The newest interactions of each person at each cut, newest first: what neighbours, transitions and tastes are made of.
-with takes as (
+-- The newest products of each person. Neighbours, transitions and tastes are computed from them.
+with positives as (
     select * from {{ ref('positive_interactions') }}
     where as_of in ({{ snapshots_to_build() }})
 ),
@@ -14,7 +14,7 @@ final as (
         occurred_at,
         weight,
         row_number() over (partition by as_of, person_id order by occurred_at desc, product_id) as position
-    from takes
+    from positives
     qualify position <= 30
 )
 

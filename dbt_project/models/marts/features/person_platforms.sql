@@ -1,4 +1,4 @@
-with cuts as (
+with snapshots as (
     {{ snapshots_to_build() }}
 ),
 
@@ -16,29 +16,29 @@ product_items as (
 
 present as (
     select distinct
-        cuts.as_of,
+        snapshots.as_of,
         person_accounts.person_id,
         person_accounts.platform
-    from cuts
-    inner join person_accounts on cuts.as_of > person_accounts.created_at
+    from snapshots
+    inner join person_accounts on snapshots.as_of > person_accounts.created_at
 ),
 
 known as (
     select
-        cuts.as_of,
+        snapshots.as_of,
         interactions.person_id,
         interactions.platform,
         count(*) as events,
         max(interactions.occurred_at) as last_at
-    from cuts
-    inner join interactions on {{ known_by('interactions', 'cuts') }}
+    from snapshots
+    inner join interactions on {{ known_by('interactions', 'snapshots') }}
     group by all
 ),
 
 purchases as (
     select
         interactions.*,
-        cast(product_items.price as decimal(18, 4)) as price -- decimals add up the same in any order
+        {{ summable('product_items.price', 4) }} as price
     from interactions
     inner join product_items
         on interactions.platform = product_items.platform and interactions.item_id = product_items.item_id
@@ -49,13 +49,13 @@ purchases as (
 
 spent as (
     select
-        cuts.as_of,
+        snapshots.as_of,
         purchases.person_id,
         purchases.platform,
         sum(purchases.price) as spend,
-        sum(purchases.price) filter (where purchases.occurred_at >= cuts.as_of - interval 28 day) as spend_28d
-    from cuts
-    inner join purchases on {{ known_by('purchases', 'cuts') }}
+        sum(purchases.price) filter (where purchases.occurred_at >= snapshots.as_of - interval 28 day) as spend_28d
+    from snapshots
+    inner join purchases on {{ known_by('purchases', 'snapshots') }}
     group by all
 ),
 
@@ -70,16 +70,8 @@ final as (
         cast(coalesce(spent.spend_28d, 0) as double) as spend_28d,
         datediff('hour', known.last_at, present.as_of) / 24.0 as days_since_last
     from present
-    left join known
-        on
-            present.as_of = known.as_of
-            and present.person_id = known.person_id
-            and present.platform = known.platform
-    left join spent
-        on
-            present.as_of = spent.as_of
-            and present.person_id = spent.person_id
-            and present.platform = spent.platform
+    left join known using (as_of, person_id, platform)
+    left join spent using (as_of, person_id, platform)
 )
 
 select * from final

@@ -1,7 +1,7 @@
 {{ config(meta={'kept_snapshots': 'needed'}) }}
 
--- How dear those who get candidates buy: on each platform, and over all of them where platform is null. A take counts less
--- the older it is; what has no price counts not at all.
+-- How expensive the items are that those who get candidates interact with: on each platform, and on all platforms where
+-- platform is null. An interaction's weight halves every 180 days. Items without a price are left out.
 with persons as (
     select distinct
         as_of,
@@ -19,7 +19,7 @@ items as (
     where as_of in ({{ snapshots_to_build() }}) and price_level is not null
 ),
 
--- apart, for else the planner may join all interactions to the items of all cuts first
+-- materialized, because otherwise the planner may first join all interactions to the items of all snapshots
 known as materialized (
     select
         persons.as_of,
@@ -33,17 +33,15 @@ known as materialized (
     where interactions.is_positive
 ),
 
--- decimals, whose sum does not depend on the order in which threads add
-takes as (
+weighted as (
     select
         known.as_of,
         known.person_id,
         unnest([known.platform, null]) as platform,
-        cast(known.weight as decimal(18, 15)) as weight,
-        cast(known.weight * items.price_level as decimal(18, 15)) as weighted_level
+        {{ summable('known.weight') }} as weight,
+        {{ summable('known.weight * items.price_level') }} as weighted_level
     from known
-    inner join items
-        on known.as_of = items.as_of and known.platform = items.platform and known.item_id = items.item_id
+    inner join items using (as_of, platform, item_id)
 ),
 
 final as (
@@ -52,7 +50,7 @@ final as (
         person_id,
         platform,
         round(cast(sum(weighted_level) as double) / cast(sum(weight) as double), 9) as price_level
-    from takes
+    from weighted
     group by all
     having sum(weight) > 0
 )

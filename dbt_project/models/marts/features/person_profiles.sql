@@ -1,4 +1,4 @@
-with cuts as (
+with snapshots as (
     {{ snapshots_to_build() }}
 ),
 
@@ -12,10 +12,10 @@ persons as (
 
 known as (
     select
-        cuts.as_of,
+        snapshots.as_of,
         interactions.*
-    from cuts
-    inner join interactions on {{ known_by('interactions', 'cuts') }}
+    from snapshots
+    inner join interactions on {{ known_by('interactions', 'snapshots') }}
 ),
 
 final as (
@@ -31,8 +31,7 @@ final as (
         count(*) filter (where known.occurred_at >= known.as_of - interval 7 day) as events_7d,
         count(*) filter (where known.occurred_at >= known.as_of - interval 28 day) as events_28d,
         count(distinct known.platform) as platforms,
-        -- a decimal, whose sum does not depend on the order in which threads add
-        cast(sum(cast(known.value as decimal(18, 9))) / count(known.value) as double) as mean_value,
+        {{ stable_sum('known.value', 9) }} / count(known.value) as mean_value,
         datediff('hour', max(known.occurred_at), known.as_of) / 24.0 as days_since_last,
         datediff('hour', min(known.occurred_at), known.as_of) / 24.0 as days_since_first
     from known

@@ -1,6 +1,6 @@
 {{ config(meta={'kept_snapshots': 'needed'}) }}
 
--- What the ranker reads in order. Beside each of a person's candidates the same long text would stand a hundred times.
+-- What the ranker reads in order. In `candidates` the same long text would stand beside each of a person's hundred candidates.
 with pairs as (
     select * from {{ ref('candidate_pairs') }}
     where as_of in ({{ snapshots_to_build() }})
@@ -17,8 +17,8 @@ interactions as (
     select * from {{ ref('interactions') }}
 ),
 
--- as in positive_interactions, whose view would make those of everybody first
-takes as (
+-- not from the view positive_interactions, which would compute the history of everybody first
+positives as (
     select
         persons.as_of,
         persons.person_id,
@@ -31,13 +31,13 @@ takes as (
     group by all
 ),
 
--- fifty are what the model reads (LONGEST in ml/ranking/wide_deep.py)
+-- the model reads fifty of them (LONGEST in ml/ranking/wide_deep.py)
 newest as (
     select
         as_of,
         person_id,
         array_to_string(list(product_id order by occurred_at desc, product_id)[1:50], '|') as recent_products
-    from takes
+    from positives
     group by all
 ),
 
@@ -48,7 +48,7 @@ final as (
         pairs.platform,
         newest.recent_products
     from pairs
-    inner join newest on pairs.as_of = newest.as_of and pairs.person_id = newest.person_id
+    inner join newest using (as_of, person_id)
 )
 
 select * from final

@@ -1,7 +1,7 @@
 {{ config(meta={'kept_snapshots': 'needed'}) }}
 
--- What those who get candidates take, by category and by creator: on each platform, and over all of them where platform is null.
--- A take counts less the older it is, and for each of several creators in equal parts.
+-- What those who get candidates interact with, by category and by creator: on each platform, and on all platforms where platform is
+-- null. An interaction's weight halves every 180 days. The creators of a product share its weight equally.
 with persons as (
     select distinct
         as_of,
@@ -22,17 +22,14 @@ products as (
     where creators is not null
 ),
 
--- decimals, whose sum does not depend on the order in which threads add
-takes as (
+weighted as (
     select
         persons.as_of,
         persons.person_id,
         unnest([interactions.platform, null]) as platform,
         interactions.product_id,
         interactions.category,
-        cast(
-            interactions.weight * {{ recency('interactions.occurred_at', 'persons.as_of', 180) }} as decimal(18, 15)
-        ) as weight
+        {{ summable('interactions.weight * ' ~ recency('interactions.occurred_at', 'persons.as_of', 180)) }} as weight
     from persons
     inner join interactions
         on persons.person_id = interactions.person_id and {{ known_by('interactions', 'persons') }}
@@ -47,17 +44,17 @@ aspects as (
         'category' as aspect,
         category as value,
         weight
-    from takes
+    from weighted
     union all
     select
-        takes.as_of,
-        takes.person_id,
-        takes.platform,
+        weighted.as_of,
+        weighted.person_id,
+        weighted.platform,
         'creator' as aspect,
         unnest(products.creators) as value,
-        cast(takes.weight / len(products.creators) as decimal(18, 15)) as weight
-    from takes
-    inner join products on takes.product_id = products.product_id
+        {{ summable('weighted.weight / len(products.creators)') }} as weight
+    from weighted
+    inner join products on weighted.product_id = products.product_id
 ),
 
 summed as (

@@ -1,5 +1,5 @@
--- When and on what a product is taken, beside all takes: by hour and weekday (UTC) and by device.
-with cuts as (
+-- When and on which devices persons interact with a product, relative to all products: by hour, weekday (UTC) and device.
+with snapshots as (
     {{ snapshots_to_build() }}
 ),
 
@@ -9,12 +9,12 @@ interactions as (
 
 known as (
     select
-        cuts.as_of,
+        snapshots.as_of,
         interactions.product_id,
         {{ contexts_of('interactions') }},
-        count(*) as takes
-    from cuts
-    inner join interactions on {{ known_by('interactions', 'cuts') }}
+        count(*) as positives
+    from snapshots
+    inner join interactions on {{ known_by('interactions', 'snapshots') }}
     where interactions.is_positive
     group by all
 ),
@@ -28,24 +28,24 @@ products as (
         as_of,
         product_id,
         context,
-        sum(takes) as takes
+        sum(positives) as positives
     from counted
     group by all
 ),
 
--- so few that every product can have a row for each: of devices those most used
+-- every product has a row for each value, so only the devices with most interactions are used
 usual as (
     select
         as_of,
         context,
         value,
-        sum(takes) / sum(sum(takes)) over (partition by as_of, context) as share
+        sum(positives) / sum(sum(positives)) over (partition by as_of, context) as share
     from counted
     group by as_of, context, value
-    qualify row_number() over (partition by as_of, context order by sum(takes) desc, value) <= 24
+    qualify row_number() over (partition by as_of, context order by sum(positives) desc, value) <= 24
 ),
 
--- 1 is as often as all things; twenty usual takes are added, so that three at night make nothing of the night
+-- 1 is as often as for all products; twenty usual interactions are added, so that three of them at night mean little
 final as (
     select
         products.as_of,
@@ -53,15 +53,10 @@ final as (
         usual.context,
         usual.value,
         round(usual.share, 9) as usual_share,
-        round((coalesce(counted.takes, 0) / usual.share + 20) / (products.takes + 20), 9) as lift
+        round((coalesce(counted.positives, 0) / usual.share + 20) / (products.positives + 20), 9) as lift
     from products
-    inner join usual on products.as_of = usual.as_of and products.context = usual.context
-    left join counted
-        on
-            products.as_of = counted.as_of
-            and products.product_id = counted.product_id
-            and usual.context = counted.context
-            and usual.value = counted.value
+    inner join usual using (as_of, context)
+    left join counted using (as_of, product_id, context, value)
 )
 
 select * from final

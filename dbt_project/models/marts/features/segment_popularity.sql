@@ -1,4 +1,4 @@
-with cuts as (
+with snapshots as (
     {{ snapshots_to_build() }}
 ),
 
@@ -12,15 +12,15 @@ persons as (
 
 final as (
     select
-        cuts.as_of,
+        snapshots.as_of,
         coalesce(persons.age_band, 'unknown') as segment,
         interactions.product_id,
-        count(*) filter (where interactions.occurred_at >= cuts.as_of - interval 28 day) as events_28d,
-        count(*) filter (where interactions.occurred_at >= cuts.as_of - interval 7 day) as events_7d
-    from cuts
-    inner join interactions on {{ known_by('interactions', 'cuts') }}
+        count(*) filter (where interactions.occurred_at >= snapshots.as_of - interval 28 day) as events_28d,
+        count(*) filter (where interactions.occurred_at >= snapshots.as_of - interval 7 day) as events_7d
+    from snapshots
+    inner join interactions on {{ known_by('interactions', 'snapshots') }}
     inner join persons on interactions.person_id = persons.person_id
-    where interactions.occurred_at >= cuts.as_of - interval 28 day and interactions.is_positive
+    where interactions.occurred_at >= snapshots.as_of - interval 28 day and interactions.is_positive
     group by all
 )
 

@@ -1,5 +1,5 @@
--- Co-occurrence in persons' recent histories over all platforms: two products meet when one person took both.
--- In between, products are numbers in the order of their ids, as in `candidate_sources`.
+-- Co-occurrence in persons' recent histories on all platforms: two products meet where one person interacted with both.
+-- Within the model products are integers in the order of their ids, because millions of rows are grouped by them.
 with person_history as (
     select * from {{ ref('person_history') }}
     where as_of in ({{ snapshots_to_build() }})
@@ -23,23 +23,22 @@ history as (
     inner join products on person_history.product_id = products.product_id
 ),
 
--- as decimals, whose sum does not depend on the order in which threads add
 mass as (
     select
         as_of,
         product,
-        cast(sum(cast(recency_weight as decimal(18, 15))) as double) as mass
+        {{ stable_sum('recency_weight') }} as mass
     from history
     group by all
 ),
 
--- each pair once, in the order of its ids; as decimals too
+-- each pair once, the smaller id first
 pairs as (
     select
         history.as_of,
         history.product,
         other.product as other,
-        sum(cast(least(history.recency_weight, other.recency_weight) as decimal(18, 15))) as together
+        {{ stable_sum('least(history.recency_weight, other.recency_weight)') }} as together
     from history
     inner join history as other
         on
@@ -50,8 +49,8 @@ pairs as (
     having count(*) >= 2
 ),
 
--- cosine with shrinkage: pairs seen a few times only are pulled towards zero
-alike as (
+-- cosine with shrinkage: the similarity of pairs with few persons is pulled towards 0
+similarities as (
     select
         pairs.as_of,
         pairs.product,
@@ -68,14 +67,14 @@ both_ways as (
         product,
         other as neighbour,
         similarity
-    from alike
+    from similarities
     union all
     select
         as_of,
         other as product,
         product as neighbour,
         similarity
-    from alike
+    from similarities
 ),
 
 nearest as (

@@ -1,5 +1,5 @@
--- What people took next: pairs at most three steps apart in a person's own order of time, weighing 1, 1/2 or 1/3. Counted in
--- sixths these are whole numbers, whose sum does not depend on the order in which threads add them.
+-- What persons interacted with next: pairs at most three steps apart in a person's order of time, with weight 1, 1/2 or 1/3.
+-- Counted in sixths these are whole numbers, which can be summed in any order (macro summable).
 with history as (
     select * from {{ ref('person_history') }}
     where as_of in ({{ snapshots_to_build() }})

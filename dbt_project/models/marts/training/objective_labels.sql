@@ -1,6 +1,6 @@
--- What counts for the objectives beside take, positive or not. What the person had before is among it: examples and judged lists
--- hold nothing of that.
-with cuts as (
+-- Interactions that count for the objectives other than `positive`, whether they are positive or not. Products that the person knew
+-- before are included; examples and judged lists have none of them.
+with snapshots as (
     select as_of from {{ ref('snapshots') }}
     where role != 'scoring'
 ),
@@ -20,7 +20,7 @@ objectives as (
 final as (
     select
         ---- ids
-        cuts.as_of,
+        snapshots.as_of,
         interactions.person_id,
         interactions.platform,
         interactions.product_id,
@@ -29,8 +29,8 @@ final as (
         max(
             case objectives.example_weight when 'value' then coalesce(interactions.value, 1) else interactions.weight end
         ) as weight
-    from cuts
-    inner join interactions on {{ in_horizon('interactions', 'cuts') }}
+    from snapshots
+    inner join interactions on {{ in_horizon('interactions', 'snapshots') }}
     inner join event_types on interactions.event_type = event_types.event_type
     inner join objectives on event_types.objective = objectives.objective
     group by all

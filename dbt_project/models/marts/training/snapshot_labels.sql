@@ -1,5 +1,5 @@
--- What really happened in the horizon after a labelled snapshot, as known when the horizon closed, so that labels never change.
-with cuts as (
+-- Positive interactions in the horizon after a labelled snapshot, as known when the horizon closed, so that labels never change.
+with snapshots as (
     select as_of from {{ ref('snapshots') }}
     where
         role != 'scoring'
@@ -14,18 +14,18 @@ interactions as (
 
 happened as (
     select
-        cuts.as_of,
+        snapshots.as_of,
         interactions.person_id,
         interactions.platform,
         interactions.product_id,
         max(interactions.weight) as weight
-    from cuts
-    inner join interactions on {{ in_horizon('interactions', 'cuts') }}
+    from snapshots
+    inner join interactions on {{ in_horizon('interactions', 'snapshots') }}
     where interactions.is_positive
     group by all
 ),
 
--- taking again what one had already is no success of a list that may not contain it
+-- a list may not contain what the person knew before, so interacting with it again is no success of the list
 known_before as (
     select
         happened.as_of,
@@ -45,12 +45,7 @@ known_before as (
 final as (
     select happened.*
     from happened
-    anti join known_before
-        on
-            happened.as_of = known_before.as_of
-            and happened.person_id = known_before.person_id
-            and happened.platform = known_before.platform
-            and happened.product_id = known_before.product_id
+    anti join known_before using (as_of, person_id, platform, product_id)
 )
 
 select * from final

@@ -1,4 +1,4 @@
--- Candidates of those who took something in the horizon: only for them does a list left alone say anything.
+-- Candidates of persons with a label on the platform. Of the others nobody knows whether they saw a list at all.
 with labels as (
     select * from {{ ref('snapshot_labels') }}
     {%- if is_incremental() %}
@@ -11,7 +11,7 @@ candidates as (
     where as_of in (select distinct as_of from labels)
 ),
 
-takers as (
+labelled as (
     select distinct
         as_of,
         person_id,
@@ -22,20 +22,11 @@ takers as (
 final as (
     select
         candidates.*,
-        case when labels.product_id is null then 0 else 1 end as label,
+        case when labels.weight is null then 0 else 1 end as label,
         coalesce(labels.weight, 1) as label_weight
     from candidates
-    semi join takers
-        on
-            candidates.as_of = takers.as_of
-            and candidates.person_id = takers.person_id
-            and candidates.platform = takers.platform
-    left join labels
-        on
-            candidates.as_of = labels.as_of
-            and candidates.person_id = labels.person_id
-            and candidates.platform = labels.platform
-            and candidates.product_id = labels.product_id
+    semi join labelled using (as_of, person_id, platform)
+    left join labels using (as_of, person_id, platform, product_id)
 )
 
 select * from final

@@ -8,8 +8,8 @@ orders as (
     where load_date <= {{ as_of() }}
 ),
 
--- a line may arrive a night after its order, so orders of all loads are looked at; those of loads after the line's
--- are not, or a backfill would read the line otherwise than its own night did
+-- a line may arrive a night after its order, so orders of earlier loads are read too. Orders of later loads are not: a backfill
+-- would give the line another order than its own night gave it
 orders_of_lines as (
     select
         lines.load_date,

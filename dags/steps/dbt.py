@@ -1,0 +1,16 @@
+"""How steps build models of dbt."""
+
+from dags.steps.night import Night
+from infra.warehouse import run_dbt
+
+LISTS = "tag:lists"  # read the ranked rows of the night, which are not there before every shard is scored
+
+
+def build(night: Night, select: str, *options: str) -> None:
+    """Build the selected models for the night with their data tests; models of lists only where they are asked for."""
+    unwanted = ["test_type:unit"] if select == LISTS else ["test_type:unit", LISTS]
+    run_dbt(
+        night.settings,
+        ["build", "--select", select, "--exclude", *unwanted, "--fail-fast", *options],
+        night.as_of,
+    )

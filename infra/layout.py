@@ -1,0 +1,32 @@
+"""Which release a lake belongs to: the layout of its records, tables and columns."""
+
+import json
+
+from infra.lake import Lake
+
+LAYOUT = 2  # a release that changes what an earlier one wrote, and cannot read it, raises this number
+KEY = "layout.json"
+
+
+class OtherLayoutError(RuntimeError):
+    """Another release made the lake. The message says what to do."""
+
+
+def require_layout(lake: Lake) -> None:
+    """Mark a new lake with this release's layout, and refuse a lake that has another one.
+
+    Raises:
+        OtherLayoutError: nights of another release are in the lake.
+    """
+    try:
+        found = json.loads(lake.read(KEY)[0])["layout"]
+    except FileNotFoundError:
+        found = "none" if any(lake.list("nights/")) else LAYOUT
+        if found == LAYOUT:
+            lake.put(KEY, json.dumps({"layout": LAYOUT}).encode())
+    if found != LAYOUT:
+        raise OtherLayoutError(
+            f"another release of crossrec made the lake {lake.uri()}. Received: layout {found}, expected {LAYOUT}. "
+            "Remedy: set CROSSREC_HOME (and CROSSREC_LAKE, where it is set) to a new folder, and the next night loads "
+            "everything again; or go on with the release that made it."
+        )

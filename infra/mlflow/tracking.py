@@ -1,0 +1,107 @@
+"""The tracking store: the project's experiment, and runs that are no version of their own."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pyarrow as pa
+from matplotlib.figure import Figure
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+
+from infra.mlflow.addresses import artifact_root, follow_home
+from infra.mlflow.records import LoggedTrial, ModelVersion
+from infra.settings import Settings
+
+logging.getLogger("mlflow").setLevel(logging.ERROR)  # progress and advice; what fails raises
+EXPERIMENT = "crossrec"
+_SQLITE = "sqlite:///"
+
+
+class Tracking:
+    """The tracking store that `settings` name. Creates the folders of the embedded default.
+
+    A home that was moved or copied is put right when it is opened (`infra.mlflow.addresses`).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        database = None
+        if settings.mlflow_uri.startswith(_SQLITE):
+            database = Path(settings.mlflow_uri.removeprefix(_SQLITE))
+            database.parent.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(settings.mlflow_uri)
+        mlflow.set_registry_uri(settings.mlflow_uri)
+        self._client = mlflow.MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
+        self._experiment_id = self._experiment(database)
+
+    def _experiment(self, database: Path | None) -> str:
+        if experiment := self._client.get_experiment_by_name(EXPERIMENT):
+            if database:
+                follow_home(database, experiment.artifact_location)
+            return str(experiment.experiment_id)
+        try:
+            artifacts = artifact_root(database).as_uri() if database else None
+            return self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another task was faster
+                raise
+            return self._experiment(database)
+
+    @contextmanager
+    def _run(self, name: str, kind: str, tags: Mapping[str, str], nested: bool = False) -> Iterator[mlflow.ActiveRun]:
+        """A run that is finished at the end, or failed where something raises."""
+        with mlflow.start_run(
+            experiment_id=self._experiment_id, run_name=name, nested=nested, tags={**tags, "kind": kind}
+        ) as run:
+            yield run
+
+    def log_tuning(
+        self,
+        trials: Sequence[LoggedTrial],
+        best: Mapping[str, object],
+        charts: Mapping[str, Figure],
+        *,
+        as_of: date,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> str:
+        """Logs one hyper-parameter search as a run with a child run for each trial, and returns the run's id.
+
+        `best` are the parameters to train with. They are kept as `best_params.json`.
+        """
+        with self._run(f"tuning {as_of}", "tuning", {"as_of": as_of.isoformat(), **tags}) as run:
+            for number, trial in enumerate(trials, 1):
+                with self._run(f"trial {number}", "trial", {}, nested=True) as child:
+                    mlflow.log_params(dict(trial.params))
+                    mlflow.log_metrics(dict(trial.metrics))
+                if trial.failed:
+                    self._client.set_terminated(child.info.run_id, "FAILED")
+            mlflow.log_metrics(dict(metrics))
+            mlflow.log_dict(dict(best), "best_params.json")
+            for name, figure in charts.items():
+                mlflow.log_figure(figure, f"charts/{name}.png")
+        return str(run.info.run_id)
+
+    def log_evaluation(self, version: ModelVersion, comparison: pa.Table, as_of: date) -> None:
+        """Adds a comparison (contender, against, platform, cohort, metric, value, low, high, ...) to the version's run.
+
+        A contender's own values become metrics `<contender>/<platform>/<metric>` at step YYYYMMDD. The whole table is a CSV
+        artifact. It alone has the cohorts, because MLflow refuses a name like "56+".
+        """
+        step, now = int(as_of.strftime("%Y%m%d")), int(time.time() * 1000)
+        metrics = [
+            Metric(f"{row['contender']}/{row['platform']}/{row['metric']}", row["value"], now, step)
+            for row in comparison.to_pylist()
+            if row["against"] is None and row["cohort"] == "all" and np.isfinite(row["value"])
+        ]
+        self._client.log_batch(version.run_id, metrics)
+        self._client.log_text(version.run_id, comparison.to_pandas().to_csv(index=False), f"evaluation/{as_of}.csv")
+
+    def log_report(self, version: ModelVersion, page: Path) -> None:
+        """Adds a night's page to the run of the version that scored it."""
+        self._client.log_artifact(version.run_id, str(page), "reports")

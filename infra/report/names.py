@@ -1,0 +1,86 @@
+"""How the report calls metrics, contenders and stages, and in which order it shows them."""
+
+LEARNED = ("challenger", "champion")
+LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error"})
+UNRANKED = frozenset({"coverage", "novelty", "intra_list_diversity", "popularity_lift"})
+METRIC_NAMES = {
+    "ndcg_at_10": "NDCG@10",
+    "recall_at_20": "Recall@20",
+    "new_item_recall_at_20": "New item recall@20",
+    "mrr": "MRR",
+    "precision_at_10": "Precision@10",
+    "f1_at_10": "F1@10",
+    "map_at_10": "MAP@10",
+    "auc": "AUC",
+    "log_loss": "Log loss",
+    "calibration_error": "Calibration error",
+    "coverage": "Coverage",
+    "novelty": "Novelty",
+    "intra_list_diversity": "Intra-list diversity",
+    "popularity_lift": "Popularity lift",
+}
+# the others stand among the numbers: more panels would be read by nobody
+CHARTED = ("ndcg_at_10", "recall_at_20", "mrr", "auc", "log_loss", "coverage")
+METRIC_HELP = {
+    "ndcg_at_10": "How well the first ten items of a list hold what the person then chose, the top ones counting most. "
+    "1 is perfect.",
+    "recall_at_20": "Share of what a person then chose that stood in their list of twenty.",
+    "new_item_recall_at_20": "The same share of items new on offer alone, over people who chose any of them: mostly few.",
+    "mrr": "One divided by the rank of the first item that the person then chose. 1 is: always the first.",
+    "precision_at_10": "Share of the first ten that the person then chose.",
+    "f1_at_10": "The harmonic mean of precision and recall of the first ten.",
+    "map_at_10": "Precision at the rank of each hit among the first ten, averaged over what there was to find.",
+    "auc": "How often an item that was chosen scores above one that was not. 0.5 is a coin toss.",
+    "log_loss": "How far the predicted probabilities are from what happened. Lower is better.",
+    "calibration_error": "How far the predicted probabilities are from the share that was chosen, in ten equal groups.",
+    "coverage": "Share of the catalogue that stands in somebody's list. High or low is neither good nor bad by itself.",
+    "novelty": "How rare the first ten are, in bits. Half as many interactions are one bit more. Neither good nor bad by itself.",
+    "intra_list_diversity": "Share of the pairs among the first ten whose categories differ. Neither good nor bad by itself.",
+    "popularity_lift": "How much more popular the first ten are than what people chose: 0 is as popular, 1 twice as popular.",
+}
+COHORT_METRICS = ("ndcg_at_10", "recall_at_20")
+COHORT_CONTENDERS = (*LEARNED, "popularity")
+# what a smaller group shows is mostly chance, and of a very small one it is about somebody
+SMALLEST_GROUP = 30
+CONTENDER_NAMES = {
+    "challenger": "Tonight's model",
+    "champion": "Serving model",
+    "popularity": "Popularity",
+    "ease": "EASE",
+    "item_neighbours": "Item neighbours",
+    "als": "ALS",
+    "bpr": "BPR",
+}
+# of fewer positive interactions than this, a normal interval is narrower than it should be
+ENOUGH_INTERACTED = 30
+ESTIMATORS = {"ips": "IPS", "snips": "self-normalised IPS", "doubly_robust": "doubly robust"}
+FUNNEL_STAGES = {
+    "raw_rows": "rows read",
+    "duplicate_rows": "  repeated",
+    "quarantined_rows": "  in quarantine",
+    "staged_rows": "rows understood",
+    "accounts": "accounts",
+    "persons": "people",
+    "items": "items",
+    "interactions": "interactions",
+    "candidates": "candidates",
+    "lists": "lists made",
+    "written_back": "lists written back",
+}
+
+
+def metric_name(metric: str) -> str:
+    return METRIC_NAMES.get(metric, metric)
+
+
+def contender_name(contender: str) -> str:
+    return CONTENDER_NAMES.get(contender, contender.replace("_", " ").capitalize())
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def nights(count: int) -> str:
+    return "one night" if count == 1 else f"{count} nights"
