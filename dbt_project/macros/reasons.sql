@@ -7,13 +7,10 @@
     {%- for placeholder, value in values.items() -%}
         {%- set ns.words = 'replace(' ~ ns.words ~ ", '{" ~ placeholder ~ "}', coalesce(" ~ value ~ ", ''))" -%}
     {%- endfor -%}
-    case
-        when
-            {%- for placeholder, value in values.items() %}
-            {{ 'and ' if not loop.first }}(not contains({{ template }}, '{{ '{' ~ placeholder ~ '}' }}') or {{ value }} is not null)
-            {%- endfor %}
-            then {{ ns.words }}
-    end
+    case when
+    {%- for placeholder, value in values.items() %}
+    {%- if not loop.first %} and{% endif %} (not contains({{ template }}, '{{ '{' ~ placeholder ~ '}' }}') or {{ value }} is not null)
+    {%- endfor %} then {{ ns.words }} end
 {%- endmacro %}
 
 {#-
