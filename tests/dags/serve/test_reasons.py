@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from dags.steps.serve.assemble_lists import EXCLUDED_SOURCES
+from infra.excluded_sources import SCHEMA as EXCLUDED_SOURCES
 from infra.platforms import Platform
 from infra.warehouse import DBT_PROJECT
 from ml.ranking.shards import RANKED
