@@ -35,6 +35,14 @@ log = logging.getLogger(__name__)
 
 HISTORY_DAYS = 90
 EXAMPLES = 3
+OF_PERSON = "where person_id = $id"
+ACCOUNTS = f"select platform, account_id from marts.person_accounts {OF_PERSON} order by all"
+EVENTS = (
+    f'select title, platform, occurred_at::date as "when", what from marts.reported_interactions {OF_PERSON}'
+    " order by occurred_at desc, event_id limit 12"
+)
+TASTE = f"select category, share from marts.person_categories {OF_PERSON} and as_of = $as_of order by position"
+LISTS = f"select * exclude (person_id, account_id) from marts.reported_lists {OF_PERSON} order by platform, account_id, rank"
 
 
 def report(night: Night) -> None:
@@ -103,22 +111,8 @@ def _summary(night: Night) -> NightSummary:
 
 
 def _funnel(night: Night) -> list[dict[str, Any]]:
-    counts = {
-        row.pop("platform"): row
-        for row in query(
-            night.settings,
-            """
-            from (select distinct platform from intermediate.int_accounts union select distinct platform from intermediate.int_items)
-            left join (
-                select platform, count(*) as accounts, count(distinct person_id) as persons from marts.person_accounts group by all
-            ) using (platform)
-            left join (select platform, count(*) as items from marts.product_items group by all) using (platform)
-            left join (select platform, count(*) as interactions from marts.interactions group by all) using (platform)
-            left join (select platform, count(*) as candidates from marts.candidates where as_of = $as_of group by all) using (platform)
-            """,
-            {"as_of": night.as_of},
-        ).to_pylist()
-    }
+    counted = query(night.settings, "from marts.reported_platforms").to_pylist()
+    counts = {row.pop("platform"): row for row in counted}
     rows, lists = night.read(RowCounts).counts, night.read(ListCounts).counts
     funnel = []
     for platform in night.platforms:
@@ -206,66 +200,27 @@ def _compared(night: Night) -> list[dict[str, Any]]:
 
 
 def _people(night: Night) -> list[dict[str, Any]]:
-    """A few people to look at: on several platforms, lately active, with a history one can read."""
+    """A few example persons with what they did and what they are recommended."""
     with connect(night.settings) as warehouse:
-        warehouse.register("lists", night.read_table(night.key("lists.parquet")))
 
         def rows(sql: str, **parameters: object) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = warehouse.execute(sql, parameters).to_arrow_table().to_pylist()
             return found
 
-        chosen = rows(CHOSEN, as_of=night.as_of, count=EXAMPLES)
+        examples = rows("from marts.example_persons where position <= $count order by position", count=EXAMPLES)
         return [
             {
                 "person_id": person["person_id"],
                 "events_in_all": person["events"],
-                "accounts": rows(
-                    "select platform, account_id from marts.person_accounts where person_id = $id order by all",
-                    id=person["person_id"],
-                ),
+                "accounts": rows(ACCOUNTS, id=person["person_id"]),
                 "events": rows(EVENTS, id=person["person_id"]),
                 "taste": rows(TASTE, id=person["person_id"], as_of=night.as_of),
                 "lists": _lists(rows(LISTS, id=person["person_id"])),
             }
-            for person in chosen
+            for person in examples
         ]
 
 
 def _lists(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     platforms = dict.fromkeys(item["platform"] for item in items)
     return [{"platform": name, "items": [item for item in items if item["platform"] == name]} for name in platforms]
-
-
-CHOSEN = """
-select person_id, events
-from marts.person_profiles
-semi join lists using (person_id)
-where as_of = $as_of and events between 15 and 200
-order by platforms desc, days_since_last, person_id
-limit $count
-"""
-EVENTS = """
-select
-    coalesce(products.title, interactions.item_id) as title,
-    interactions.platform,
-    cast(interactions.occurred_at as date) as "when",
-    concat(interactions.event_type, coalesce(concat(' ', cast(round(100 * interactions.value) as integer), '%'), '')) as what
-from marts.interactions as interactions
-left join marts.products as products using (product_id)
-where interactions.person_id = $id and interactions.superseded_at is null
-order by interactions.occurred_at desc, interactions.event_id
-limit 12
-"""
-TASTE = """
-select category, share from marts.person_categories where person_id = $id and as_of = $as_of order by position
-"""
-LISTS = """
-select
-    lists.platform, lists.rank, lists.score, lists.strategy, lists.category, lists.reason,
-    coalesce(products.title, lists.item_id) as title
-from lists
-semi join marts.person_accounts as accounts
-    on lists.platform = accounts.platform and lists.account_id = accounts.account_id and accounts.person_id = $id
-left join marts.products as products using (product_id)
-order by lists.platform, lists.account_id, lists.rank
-"""
