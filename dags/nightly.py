@@ -50,7 +50,7 @@ def nightly():
     with TaskGroup("learn", prefix_group_id=False) as learn:
         chain(
             step("build_marts", "learn.build_marts")(),
-            step("check_transfer", "learn.judge_sources")(),
+            step("judge_sources", "learn.judge_sources")(),
             step("exclude_sources", "learn.exclude_sources")(),
             [
                 step("check_training_data", "learn.check_training_data")(),

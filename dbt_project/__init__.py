@@ -1,5 +1,5 @@
 """dbt imports this module when it starts, and asks it for plugins of dbt: see infra/dbt_environment.py."""
 
-from infra.dbt_environment import DeclaredNames
+from infra.dbt_environment import Declarations
 
-plugins = [DeclaredNames]
+plugins = [Declarations]

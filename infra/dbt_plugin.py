@@ -1,7 +1,6 @@
 """The plugin of dbt-duckdb that opens the warehouse as the settings say, and what the Python models share.
 
-The date of the night and the settings that models read are DuckDB's variables, none of dbt's own: dbt parses the whole project
-again wherever one of its own has changed.
+The date of the night is a variable of DuckDB, because dbt parses the whole project again when one of its own variables changes.
 """
 
 import os
@@ -22,13 +21,12 @@ from infra.lake import S3Lake, open_lake
 from infra.settings import Settings
 
 AS_OF = "CROSSREC_DBT_AS_OF"
-READ_BY_MODELS = ("horizon_days", "snapshot_every_days", "training_snapshots")
 
 
 class Plugin(BasePlugin):
     """dbt-duckdb looks for this name. The settings come from the environment, where `run_dbt` puts those of its caller."""
 
-    variables: dict[str, object]
+    as_of: date | None = None
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         settings = Settings()
@@ -45,12 +43,12 @@ class Plugin(BasePlugin):
         lake = open_lake(settings)
         if isinstance(lake, S3Lake):
             create_s3_secret(conn, lake, "lake")
-        self.variables = {name: getattr(settings, name) for name in READ_BY_MODELS}
-        self.variables |= {"lake": lake.uri(), "as_of": _as_of(conn)}
+        self.as_of = _as_of(conn)
+        for name, value in settings.tensorflow_environment().items():  # the two towers are trained by a model
+            os.environ.setdefault(name, value)
 
     def configure_cursor(self, cursor: DuckDBPyConnection) -> None:
-        for name, value in self.variables.items():
-            cursor.execute(f"set variable {name} = $value", {"value": value})
+        cursor.execute("set variable as_of = $as_of", {"as_of": self.as_of})
 
 
 def _as_of(warehouse: DuckDBPyConnection) -> date | None:

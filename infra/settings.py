@@ -151,6 +151,14 @@ class Settings(BaseSettings):
             for name, value in values.items()
         }
 
+    def tensorflow_environment(self) -> dict[str, str]:
+        """What TensorFlow reads when it is imported; the last digits of its sums depend on it."""
+        return {
+            "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN's sums differ from run to run with the number of free cores
+            "TF_NUM_INTRAOP_THREADS": str(self.threads),
+            "TF_NUM_INTEROP_THREADS": "1",
+        }
+
     @cached_property
     def lake_uri(self) -> str:
         """Lake root as a local path or an ``s3://`` URI, without a trailing slash."""

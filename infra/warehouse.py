@@ -174,10 +174,10 @@ def _require_success(result: "dbtRunnerResult", command: str, folder: Path) -> N
     if result.success:
         return
     if result.exception is not None:
-        raise WarehouseError(
-            f"dbt {command} stopped before its first model. Received: {result.exception} "
-            f"Remedy: {_remedy(str(result.exception))}."
-        )
+        said = " ".join(str(result.exception).split()).removeprefix("Runtime Error ")
+        if "Remedy: " in said:  # a message of our own
+            raise WarehouseError(said)
+        raise WarehouseError(f"dbt {command} stopped before its first model. Received: {said} Remedy: {_remedy(said)}.")
     nodes: list[Any] = list(result.result or [])  # type: ignore[arg-type]  # a build's result is a list of its nodes
     failed = [node for node in nodes if str(node.status) in ("error", "fail")]
     details = "\n".join(f"  {node.node.name}: {_in_short(node.message or '')}" for node in failed)
@@ -201,11 +201,13 @@ def _environment(settings: Settings, as_of: date) -> "Iterator[None]":
     Paths are absolute, because dbt works in the folder of its project.
     """
     names = [f"CROSSREC_{name.upper()}" for name in Settings.model_fields if name != "token_key"]
-    names += ["CROSSREC_DBT_AS_OF", "CROSSREC_DBT_WAREHOUSE"]
+    names += ["CROSSREC_DBT_AS_OF", "CROSSREC_DBT_LAKE", "CROSSREC_DBT_WAREHOUSE"]
+    lake = open_lake(settings).uri()
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ |= settings.environment() | {
         "CROSSREC_HOME": str(settings.home.absolute()),
-        "CROSSREC_LAKE": open_lake(settings).uri(),
+        "CROSSREC_LAKE": lake,
+        "CROSSREC_DBT_LAKE": lake,
         "CROSSREC_DBT_AS_OF": as_of.isoformat(),
         "CROSSREC_DBT_WAREHOUSE": str(settings.warehouse_path.absolute()),
     }

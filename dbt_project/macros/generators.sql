@@ -1,6 +1,7 @@
 {#-
-  Names of the generators, those of seed `generators`. `crossrec dbt` and the night read them from the seed's file and set the
-  variable of the environment, because dbt has to know which models to read before it reads any seed.
+  Names of the generators, those of seed `generators`. infra/dbt_environment.py reads them from the seed's file whenever dbt
+  starts, because dbt has to know which models to read before it reads any seed. The default is for tools that read the project
+  without starting dbt.
 -#}
 {% macro all_generators() -%}
     {%- set default = 'repeats,ease,neighbours,graph,transitions,category_taste,segment_trending,trending,popular,new_items,towers' -%}

@@ -1,22 +1,27 @@
-{#- The night's date: everything known before its 00:00 UTC, nothing later. infra/dbt_plugin.py sets it on every connection. -#}
+{#-
+  The date of the night: everything known before its 00:00 UTC, nothing later. It is a variable of DuckDB, which
+  infra/dbt_plugin.py sets on every connection, and none of dbt, which would parse the project again each night. Views may not use
+  it: who reads them has another connection. Unit tests have a night of their own, so that they pass in every warehouse.
+-#}
 {% macro as_of() -%}
-    cast(getvariable('as_of') as date)
+    {{ "date '2000-12-15'" if model.resource_type == 'unit_test' else "cast(getvariable('as_of') as date)" }}
 {%- endmacro %}
 
-{#-
-  Settings of infra/settings.py. infra/dbt_plugin.py sets them on every connection, like the date, so that a changed one does
-  not make dbt parse the project again.
--#}
+{#- A setting of infra/settings.py with its default, which also counts in unit tests. -#}
+{% macro setting(name, default) -%}
+    {{ default if model.resource_type == 'unit_test' else env_var('CROSSREC_' ~ name, default) }}
+{%- endmacro %}
+
 {% macro horizon_days() -%}
-    cast(getvariable('horizon_days') as integer)
+    {{ setting('HORIZON_DAYS', '7') }}
 {%- endmacro %}
 
 {% macro snapshot_every_days() -%}
-    cast(getvariable('snapshot_every_days') as integer)
+    {{ setting('SNAPSHOT_EVERY_DAYS', '7') }}
 {%- endmacro %}
 
 {% macro training_snapshots() -%}
-    cast(getvariable('training_snapshots') as integer)
+    {{ setting('TRAINING_SNAPSHOTS', '8') }}
 {%- endmacro %}
 
 {#- Before the first node of a run: one sentence stops it where dbt knows no night, unless it is about seeds alone. -#}

@@ -44,9 +44,7 @@ def airflow_environment(settings: Settings, port: int = 8080) -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
         # each task is a process of its own: without bytecode it would compile every module again
         "PYTHONDONTWRITEBYTECODE": "",
-        # sums depend on how many threads share them
-        "TF_NUM_INTRAOP_THREADS": str(settings.threads),
-        "TF_NUM_INTEROP_THREADS": "1",
+        **settings.tensorflow_environment(),
         "CROSSREC_HOME": str(settings.home),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
     }

@@ -22,8 +22,8 @@ ORDER = [
     ("link_products", "link_people"),
     ("link_people", "check_identity"),
     ("check_identity", "build_marts"),
-    ("build_marts", "check_transfer"),
-    ("check_transfer", "exclude_sources"),
+    ("build_marts", "judge_sources"),
+    ("judge_sources", "exclude_sources"),
     ("exclude_sources", "check_training_data"),
     ("check_training_data", "train"),
     ("exclude_sources", "check_leakage"),
@@ -40,7 +40,7 @@ ORDER = [
 ]
 GATES = [
     *("check_loads", "check_reconciliation", "check_identity"),
-    *("check_transfer", "check_training_data", "check_leakage", "check_promotion", "check_recommendations"),
+    *("judge_sources", "check_training_data", "check_leakage", "check_promotion", "check_recommendations"),
 ]
 BOXES = {
     "merge": "open_night",

@@ -35,7 +35,7 @@ def test_an_excluded_source_leaves_no_trace_in_its_targets_candidates(
     rest = {"source": "shop", "target": "stream", "cohort": "all", "verdict": "kept"}
 
     monkeypatch.setattr(judge_sources, "judge", found(harm, rest))
-    judge_sources.check_transfer(night)
+    judge_sources.judge_sources(night)
     gate = night.read(GateResult, "transfer")
     assert gate.verdict == "warn"
     assert "forum for shop" in gate.checks[1].observed
@@ -56,7 +56,7 @@ def test_an_excluded_source_leaves_no_trace_in_its_targets_candidates(
     assert query(night.settings, CANDIDATES).equals(after)
 
     monkeypatch.setattr(judge_sources, "judge", found(harm | {"verdict": "kept"}, rest))
-    judge_sources.check_transfer(night)
+    judge_sources.judge_sources(night)
     exclude_sources(night)
     assert read_excluded(night.lake) == {}
     assert query(night.settings, CANDIDATES).equals(before)

@@ -17,7 +17,7 @@ from ml.evaluation.transfer import SCHEMA, TOO_FEW, excluded_sources, judge, lis
 log = logging.getLogger(__name__)
 
 
-def check_transfer(night: Night) -> None:
+def judge_sources(night: Night) -> None:
     """Judge which platforms' histories help the others' lists.
 
     A source that does not help warns and does not stop the night: `exclude_sources` leaves it out for the platforms that it
