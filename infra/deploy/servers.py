@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 from infra.deploy.embedded import airflow_environment
+from infra.mlflow.addresses import follow_home
 from infra.settings import PROJECT_ROOT, Settings
 
 HEALTHY_WITHIN = 180  # seconds
@@ -34,6 +35,7 @@ def serve(settings: Settings, port: int, tell: Callable[[str], None]) -> None:
     airflow = [sys.executable, "-m", "airflow"]
     prepare_airflow(environment)
     (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
+    follow_home(settings)
     commands = {
         "api-server": [*airflow, "api-server"],
         "scheduler": [*airflow, "scheduler"],

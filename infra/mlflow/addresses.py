@@ -1,8 +1,8 @@
 """Addresses of artifacts that follow their home.
 
 MLflow's database records each artifact's address from the root of the disk. So a home that was moved or copied would read from
-its old folder, and write there. The embedded artifacts lie beside their database. Where the recorded root is another folder, the
-home was moved or copied, and all addresses are written anew.
+its old folder, and write there. The artifacts of the embedded default lie beside their database. Where the recorded root is
+another folder, the home was moved or copied. Then all addresses are written anew.
 """
 
 import sqlite3
@@ -10,34 +10,52 @@ from contextlib import closing
 from pathlib import Path
 
 from infra.mlflow.records import RegistryError
+from infra.settings import Settings
 
+EXPERIMENT = "crossrec"
 ADDRESSES = {
     "experiments": ["artifact_location"],
     "runs": ["artifact_uri"],
     "logged_models": ["artifact_location"],
     "model_versions": ["source", "storage_location"],
 }
+_SQLITE = "sqlite:///"
 _SECONDS = 60  # to wait for another process that writes
 
 
-def follow_home(database: Path, recorded: str) -> None:
-    """Rewrites every address below the `recorded` root to the folder beside `database`, all or none.
+def embedded_database(settings: Settings) -> Path | None:
+    """The SQLite file of MLflow. None where MLflow is on a server or in another kind of database."""
+    uri = settings.mlflow_uri
+    return Path(uri.removeprefix(_SQLITE)).absolute() if uri.startswith(_SQLITE) else None
 
-    `recorded` is the root that the experiment has now, as a URI. Two processes may do this at once. A root that is no folder of
-    this disk is left as it is, for people chose it.
+
+def artifact_root(database: Path) -> Path:
+    """The folder of all artifacts: the one beside the database."""
+    return database.parent / "artifacts"
+
+
+def follow_home(settings: Settings) -> None:
+    """Writes the addresses of a moved or copied home anew, all or none. Two processes may do it at once.
+
+    Where people chose a root that is no folder of this disk, nothing changes. This needs no MLflow, so a server can be started
+    right after it.
 
     Raises:
         RegistryError: the artifacts were not moved or copied with the database.
     """
-    root = artifact_root(database)
-    if recorded == root.as_uri() or not recorded.startswith("file:"):
+    database = embedded_database(settings)
+    if database is None or not database.exists():
         return
-    if not root.is_dir():
-        raise RegistryError(
-            f"MLflow's database {database} was moved or copied without its artifacts: folder {root} does not exist. "
-            f"Received: artifacts recorded in {recorded}. Remedy: copy that folder to {root}."
-        )
+    root = artifact_root(database)
     with closing(sqlite3.connect(database, timeout=_SECONDS, isolation_level=None)) as connection:
+        recorded = _recorded_root(connection)
+        if recorded is None or recorded == root.as_uri() or not recorded.startswith("file:"):
+            return
+        if not root.is_dir():
+            raise RegistryError(
+                f"MLflow's database {database} was moved or copied without its artifacts: folder {root} does not exist. "
+                f"Received: artifacts recorded in {recorded}. Remedy: copy that folder to {root}."
+            )
         connection.execute("begin immediate")
         for table, columns in ADDRESSES.items():
             for column in columns:
@@ -45,9 +63,12 @@ def follow_home(database: Path, recorded: str) -> None:
         connection.execute("commit")
 
 
-def artifact_root(database: Path) -> Path:
-    """The folder of all artifacts: the one beside the database."""
-    return (database.parent / "artifacts").absolute()
+def _recorded_root(connection: sqlite3.Connection) -> str | None:
+    """The experiment's root. None in a database that has no experiment yet."""
+    if not connection.execute("select 1 from sqlite_master where name = 'experiments'").fetchone():
+        return None
+    found = connection.execute("select artifact_location from experiments where name = ?", [EXPERIMENT]).fetchone()
+    return str(found[0]) if found else None
 
 
 def _rewrite(connection: sqlite3.Connection, table: str, column: str, old: str, new: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import mlflow
 import mlflow.artifacts
@@ -170,14 +170,17 @@ class Registry(Tracking):
 
         try:
             metadata = get_model_info(version.uri).metadata or {}
+            if missing := {flavour.NETWORK, _FEATURES} - metadata.keys():
+                raise ValueError(f"metadata without {', '.join(sorted(missing))}")
             layer = pkgutil.resolve_name(metadata[flavour.NETWORK])
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.uri))
             file = folder / "data" / "model.keras"
+            _check_archive(file)
             model = keras.saving.load_model(file, custom_objects={layer.__name__: layer}, compile=False)
             return model, metadata[_FEATURES]
         except (MlflowException, OSError, BadZipFile) as error:
             raise _damaged(version, error) from error
-        except (KeyError, ImportError, AttributeError, TypeError, ValueError) as error:
+        except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise _of_another_release(version, error) from error
 
     # --- linkage models
@@ -218,6 +221,13 @@ class Registry(Tracking):
 
 def _own(version: MlflowVersion) -> ModelVersion:
     return ModelVersion(version.name, int(version.version), str(version.run_id), dict(version.tags))
+
+
+def _check_archive(file: Path) -> None:
+    """Raises BadZipFile or OSError for a damaged or missing file. Keras says ValueError, as it does for another release's."""
+    with ZipFile(file) as archive:
+        if damaged := archive.testzip():
+            raise BadZipFile(f"{file}: {damaged} is damaged")
 
 
 def _damaged(version: ModelVersion, error: Exception) -> RegistryError:

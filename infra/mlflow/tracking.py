@@ -14,13 +14,11 @@ from matplotlib.figure import Figure
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from infra.mlflow.addresses import artifact_root, follow_home
+from infra.mlflow.addresses import EXPERIMENT, artifact_root, embedded_database, follow_home
 from infra.mlflow.records import LoggedTrial, ModelVersion
 from infra.settings import Settings
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)  # progress and advice; what fails raises
-EXPERIMENT = "crossrec"
-_SQLITE = "sqlite:///"
 
 
 class Tracking:
@@ -30,27 +28,24 @@ class Tracking:
     """
 
     def __init__(self, settings: Settings) -> None:
-        database = None
-        if settings.mlflow_uri.startswith(_SQLITE):
-            database = Path(settings.mlflow_uri.removeprefix(_SQLITE))
+        database = embedded_database(settings)
+        if database:
             database.parent.mkdir(parents=True, exist_ok=True)
+        follow_home(settings)
         mlflow.set_tracking_uri(settings.mlflow_uri)
         mlflow.set_registry_uri(settings.mlflow_uri)
         self._client = mlflow.MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
-        self._experiment_id = self._experiment(database)
+        self._experiment_id = self._experiment(artifact_root(database).as_uri() if database else None)
 
-    def _experiment(self, database: Path | None) -> str:
+    def _experiment(self, artifacts: str | None) -> str:
         if experiment := self._client.get_experiment_by_name(EXPERIMENT):
-            if database:
-                follow_home(database, experiment.artifact_location)
             return str(experiment.experiment_id)
         try:
-            artifacts = artifact_root(database).as_uri() if database else None
             return self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another task was faster
                 raise
-            return self._experiment(database)
+            return self._experiment(artifacts)
 
     @contextmanager
     def _run(self, name: str, kind: str, tags: Mapping[str, str], nested: bool = False) -> Iterator[mlflow.ActiveRun]:

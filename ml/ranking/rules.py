@@ -1,4 +1,4 @@
-"""Rules of people about lists, which must not contradict each other."""
+"""Rules that people write about lists: pins and bans. They must not contradict each other."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -10,13 +10,13 @@ FILE = "dbt_project/seeds/list_rules.csv"
 
 
 def check_rules(rules: pa.Table, list_size: int) -> None:
-    """See that the rules of one night can hold together.
+    """Checks that the rules of one night can hold together. People write them by hand, so there are few.
 
-    `rules` has platform, item_id, product_id (null: no such item), rule ("pin" or "ban"; all strings) and rank (integer,
-    null but for a pin). There are as many as people wrote by hand.
+    `rules` has the columns platform, item_id, product_id (null: there is no such item) and rule (`pin` or `ban`), all strings,
+    and rank (integer; null for a ban).
 
     Raises:
-        ValueError: names every rule and pair of rules that cannot hold, and what to do.
+        ValueError: the message has every rule and every pair of rules that cannot hold, and what to do.
     """
     ordered = sorted(rules.to_pylist(), key=lambda rule: [str(value) for value in rule.values()])
     wrong = [*_alone(ordered, list_size), *(line for pair in combinations(ordered, 2) for line in _together(*pair))]

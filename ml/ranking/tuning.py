@@ -1,10 +1,9 @@
-"""Hyper-parameter search: how well the ranker would have ranked the newest training snapshot, had it had others.
+"""Hyper-parameter search: how well would the ranker have ranked the newest training snapshot with other parameters?
 
-Optuna's TPE sampler proposes them (Bergstra et al. 2011; Watanabe 2023, arXiv 2304.11127). Its study is in memory alone.
+Optuna's TPE sampler proposes them (Bergstra et al. 2011; Watanabe 2023, arXiv 2304.11127). Its study lives in memory only.
 """
 
 import json
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -36,7 +35,7 @@ HIDDEN = {(32,), (64, 32), (128, 64), (128, 64, 32), (256, 128, 64)}
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of parameters; `ndcg_at_10` is None where training diverged."""
+    """One set of parameters. `ndcg_at_10` is None where training diverged."""
 
     number: int
     params: TrainingParams
@@ -46,9 +45,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Gain:
-    """NDCG@10 of the best trial less that of the first: the value and its paired 95% interval over persons.
+    """NDCG@10 of the best trial minus that of the first: the value and its paired 95% interval over persons.
 
-    The best of many is flattered by having been chosen on this very snapshot, and the interval does not know it.
+    The best trial was chosen among many on this same snapshot. So its gain is too high, and the interval does not know that.
     """
 
     value: float
@@ -58,10 +57,10 @@ class Gain:
 
 @dataclass(frozen=True)
 class Tuned:
-    """All trials in order, the first with the parameters that serve.
+    """All trials in order. The first has the parameters that nights use.
 
-    `importances` says how much each parameter decides whether a trial is among the best, and sums to one (PED-ANOVA,
-    Watanabe et al. 2023, arXiv 2304.10255); empty after a single trial.
+    `importances` says how much each parameter decides whether a trial is among the best (PED-ANOVA, Watanabe et al. 2023,
+    arXiv 2304.10255). They sum to one. There are none after a single trial.
     """
 
     trials: tuple[Trial, ...]
@@ -71,8 +70,8 @@ class Tuned:
 
 
 def search_space(serving: TrainingParams) -> dict[str, BaseDistribution]:
-    """What is searched, by name of the parameter: numbers on a logarithmic scale. It always holds what serves."""
-    hidden = [json.dumps(units) for units in sorted(HIDDEN | {serving.hidden})]  # Optuna takes no tuple for a choice
+    """The range of each parameter by its name, numbers on a logarithmic scale. It always holds the values of `serving`."""
+    hidden = [json.dumps(units) for units in sorted(HIDDEN | {serving.hidden})]  # Optuna accepts no tuple as a choice
     space: dict[str, BaseDistribution] = {"hidden": CategoricalDistribution(hidden)}
     for name, (low, high) in RANGES.items():
         now = getattr(serving, name)
@@ -85,32 +84,34 @@ def search_space(serving: TrainingParams) -> dict[str, BaseDistribution]:
 
 
 class _Validation:
-    """The newest snapshot of `examples` as a model of the older ones is judged on it."""
+    """The older snapshots of `examples`, which train a model, and the newest, which judges it."""
 
     def __init__(self, examples: pa.Table, spec: FeatureSpec) -> None:
-        cuts = pc.unique(examples["as_of"]).sort()
-        if len(cuts) < 2:
+        snapshots = pc.unique(examples["as_of"]).sort()
+        if len(snapshots) < 2:
             raise ValueError(
                 "tuning needs examples of two training snapshots or more: the newest judges what the older ones teach. "
-                f"Received: {examples.num_rows:,} examples of {len(cuts)} snapshots"
+                f"Received: {examples.num_rows:,} examples of {len(snapshots)} snapshots"
             )
         self.spec = spec
-        self.older = examples.filter(pc.less(examples["as_of"], cuts[-1]))
-        self.newest = examples.filter(pc.equal(examples["as_of"], cuts[-1]))
+        self.older = examples.filter(pc.less(examples["as_of"], snapshots[-1]))
+        self.newest = examples.filter(pc.equal(examples["as_of"], snapshots[-1]))
         pairs = self.newest.group_by(["person_id", "platform"], use_threads=False)
         self.relevant = pairs.aggregate([("label", "sum")]).rename_columns(["person_id", "platform", "relevant"])
         self.lists = Lists.from_table(self.relevant)
 
     def scored(self, params: TrainingParams) -> pa.Table:
-        """The newest snapshot with the scores of a model that these parameters train."""
+        """The newest snapshot, with the scores of a model that was trained with these parameters."""
         scores = score(train(self.older, None, self.spec, params).model, self.spec, self.newest)
         columns = ["person_id", "platform", "item_id", "label"]
         return self.newest.select(columns).append_column("score", pa.array(scores))
 
     def ndcg(self, scored: pa.Table) -> float:
+        """Mean NDCG@10 over the lists that hold a positive."""
         return float(by_list(ranked(scored, self.lists), self.lists)[METRIC].mean())
 
     def gain(self, best: pa.Table, first: pa.Table, seed: int) -> Gain:
+        """Of the best trial over the first, both as `scored` gives them."""
         offered = self.newest.group_by("platform").aggregate([("item_id", "count_distinct")]).to_pylist()
         compared = compare(
             [Contender("best", best), Contender("first", first)],
@@ -126,6 +127,41 @@ class _Validation:
         return Gain(row["value"], row["low"], row["high"])
 
 
+class _Search:
+    """Trials one after the other. The first has the parameters `serving`."""
+
+    def __init__(self, validation: _Validation, serving: TrainingParams) -> None:
+        self.validation, self.serving, self.space = validation, serving, search_space(serving)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=serving.seed))
+        first = {name: getattr(serving, name) for name in RANGES}
+        self.study.enqueue_trial(first | {"hidden": json.dumps(serving.hidden)})
+
+    def trial(self, number: int) -> tuple[Trial, pa.Table | None]:
+        """The next trial, and the newest snapshot with its scores. There are none where training diverged.
+
+        Raises:
+            ValueError: in the first trial, where nothing can be learned from the examples.
+        """
+        started, asked = time.monotonic(), self.study.ask(self.space)
+        params = replace(self.serving, **asked.params | {"hidden": tuple(json.loads(asked.params["hidden"]))})
+        try:
+            scored = self.validation.scored(params)
+        except ValueError:
+            if number == 1:
+                raise
+            # the first trial learned from these examples, so the parameters are at fault: training diverged
+            self.study.tell(asked, state=TrialState.FAIL)
+            return Trial(number, params, None, time.monotonic() - started), None
+        ndcg = self.validation.ndcg(scored)
+        self.study.tell(asked, ndcg)
+        return Trial(number, params, ndcg, time.monotonic() - started), scored
+
+    def importances(self) -> dict[str, float]:
+        completed = self.study.get_trials(states=[TrialState.COMPLETE])
+        return optuna.importance.get_param_importances(self.study) if len(completed) > 1 else {}
+
+
 def tune(
     examples: pa.Table,
     spec: FeatureSpec,
@@ -134,45 +170,32 @@ def tune(
     seconds: float = float("inf"),
     on_trial: Callable[[Trial, Trial], None] = lambda trial, best: None,
 ) -> Tuned:
-    """Search the parameters with which a model of the older snapshots ranks the newest one best.
+    """Searches the parameters with which a model of the older snapshots ranks the newest one best.
 
-    `examples` are those of `training.train`, with `item_id` and at least two values of `as_of`. The first trial is
-    `serving`, so the best is never worse; loss and seed stay as they are. NDCG@10 is the mean over the lists that hold a
-    positive. After `seconds` no further trial starts. `on_trial` hears of each trial and of the best so far. The same
-    examples, `serving` and number of TensorFlow threads give the same trials, up to the last that time allows.
-    Raises ValueError where there are fewer than two snapshots, or nothing can be learned with the parameters that serve.
+    The first trial has the parameters `serving`, so the best trial is never worse. Loss and seed stay as they are. The same
+    examples, `serving` and number of TensorFlow threads give the same trials, up to the last one that time allows.
+
+    Args:
+        examples: those of `training.train`, with `item_id` and at least two values of `as_of`.
+        spec: their features.
+        serving: the parameters that nights use now.
+        trials: at most so many.
+        seconds: after these no further trial starts.
+        on_trial: is called with each trial and the best so far.
+
+    Raises:
+        ValueError: there are fewer than two snapshots, or nothing can be learned with `serving`.
     """
     began = time.monotonic()
-    validation, space = _Validation(examples, spec), search_space(serving)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it takes a model for each trial for a mistake
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=serving.seed))
-    study.enqueue_trial({name: getattr(serving, name) for name in RANGES} | {"hidden": json.dumps(serving.hidden)})
-
-    def tried(number: int) -> tuple[Trial, pa.Table | None]:
-        started, asked = time.monotonic(), study.ask(space)
-        params = replace(serving, **asked.params | {"hidden": tuple(json.loads(asked.params["hidden"]))})
-        try:
-            scored = validation.scored(params)
-        except ValueError:
-            if number == 1:
-                raise
-            # the first trial learned from these examples, so it is the parameters: training diverged
-            study.tell(asked, state=TrialState.FAIL)
-            return Trial(number, params, None, time.monotonic() - started), None
-        ndcg = validation.ndcg(scored)
-        study.tell(asked, ndcg)
-        return Trial(number, params, ndcg, time.monotonic() - started), scored
-
-    best, of_first = tried(1)
+    validation = _Validation(examples, spec)
+    search = _Search(validation, serving)
+    best, of_first = search.trial(1)
     done, of_best = [best], of_first
     on_trial(best, best)
     while len(done) < trials and time.monotonic() - began < seconds:
-        trial, scored = tried(len(done) + 1)
+        trial, scored = search.trial(len(done) + 1)
         done.append(trial)
         if (trial.ndcg_at_10 or 0.0) > (best.ndcg_at_10 or 0.0):
             best, of_best = trial, scored
         on_trial(trial, best)
-    completed = study.get_trials(states=[TrialState.COMPLETE])
-    importances = optuna.importance.get_param_importances(study) if len(completed) > 1 else {}
-    return Tuned(tuple(done), best, validation.gain(of_best, of_first, serving.seed), importances)
+    return Tuned(tuple(done), best, validation.gain(of_best, of_first, serving.seed), search.importances())

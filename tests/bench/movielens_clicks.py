@@ -3,12 +3,12 @@
 The split of the click-through papers: ratings of 3 are dropped, above 3 is positive, and rows are drawn at random into 80%
 to train, 10% to choose by and 10% to test. Ids are allowed. The test part is scored once, by what was chosen before.
 
-What others liked, and what the user liked else, become columns: the weights of a logistic regression on ids, and what three
-collaborative models make of its errors. Such a column must not know its own row's label. So a training row is described by
-the other four fifths of the training rows, and a row of the other parts by all training rows. Labels alone are used, no
-number of stars. A row's own time is context.
+What others liked, and what else the user liked, become columns: the weights of a logistic regression on ids, and what three
+collaborative models predict of its errors. Such a column must not know its own row's label. So the other four fifths of the
+training rows describe a training row, and all training rows describe a row of the other parts. Only labels are used, never
+the number of stars. A row's own time is context.
 
-A random split lets a row be described by what its user did later. That is the protocol; it is no forecast.
+In a random split a row is described by what its user did later, too. That is the protocol. It is no forecast.
 """
 
 from collections.abc import Callable, Iterator
@@ -52,9 +52,9 @@ Floats = npt.NDArray[np.float32]
 
 
 def liked(data: MovieLens) -> pd.DataFrame:
-    """Ratings but those of 3: user, film, at, label."""
-    told = data.ratings[data.ratings["rating"] != 3]
-    return told.assign(label=(told["rating"] > 3).astype(np.int8)).drop(columns="rating").reset_index(drop=True)
+    """All ratings that are not 3: user, film, at, label."""
+    clear = data.ratings[data.ratings["rating"] != 3]
+    return clear.assign(label=(clear["rating"] > 3).astype(np.int8)).drop(columns="rating").reset_index(drop=True)
 
 
 def parts(rows: pd.DataFrame) -> list[pd.DataFrame]:
@@ -66,16 +66,16 @@ def parts(rows: pd.DataFrame) -> list[pd.DataFrame]:
 def out_of_fold(
     rows: pd.DataFrame, describe: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame], folds: int = FOLDS
 ) -> pd.DataFrame:
-    """Each row as ``describe(known, asked)`` tells it from the rows of the other folds: never from its own label."""
+    """Each row as ``describe(known, asked)`` describes it by the rows of the other folds: never by its own label."""
     fold = np.random.default_rng(1).permutation(len(rows)) % folds
-    told = [
+    described_folds = [
         describe(rows[fold != number], rows[fold == number]).set_axis(np.flatnonzero(fold == number))
         for number in track(range(folds), "describing each fold by the others")
     ]
-    return pd.concat(told).sort_index()
+    return pd.concat(described_folds).sort_index()
 
 
-# --- what known rows tell about asked ones
+# --- columns that known rows give to asked ones
 
 
 def described(data: MovieLens, known: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
@@ -175,7 +175,7 @@ def around(known: pd.DataFrame, values: npt.NDArray[np.floating], asked: pd.Data
     return (sums[end] - sums[begin]) / (end - begin + SMOOTHING)
 
 
-# --- who tells best
+# --- who predicts best
 
 
 NOT_DESCRIBED = ("user", "film", "label", "age_band", "female", "genres")

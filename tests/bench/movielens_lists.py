@@ -1,20 +1,21 @@
 """Lists on MovieLens-1M: of all films that a user has not rated, which does the user rate next?
 
-Each user's ratings are cut by time: 64% to learn from, 16% to teach and to choose by, 20% to test. Every rating is an
-interaction. At the test the history is the first 80%, all films outside it are ranked, and NDCG@10 has binary gains.
+Each user's ratings are split by time: the first 64% are known, the next 16% teach the ranker and choose the peers, and the
+last 20% test. Every rating is an interaction. At the test the history is the first 80%. All films outside it are ranked.
+NDCG@10 has binary gains.
 
 Every method that proposes is an item-to-item matrix and a half-life in which histories fade: `after_10_2` is how often a
-film follows within 10 ratings, from histories whose weight halves every 2 (0.1: the newest rating alone; inf: the whole
-history). The films that any of them proposes are the ranker's candidates, and their scores its features: MovieLens showed
-its new users page after page of films, so which films follow which tells most.
+film follows within 10 ratings, from histories whose weight halves every 2 ratings (0.1: the newest rating alone; inf: the
+whole history). The films that any of them proposes are the ranker's candidates. The methods' scores are its features.
+MovieLens showed its new users page after page of films, so the order of films is the best evidence.
 
-The ranker learns from the 16%, with features known by the 64%; features at the test are computed again by the first 80%.
-Its features and parameters were chosen one window earlier (known 48%, taught by the next 16%, judged on the 16% after), and
-each peer's by the same 16%. Nothing was chosen by the last 20%.
+The ranker learns from the 16%, with features of the first 64%. At the test its features are of the first 80%. Its features
+and parameters were chosen one window earlier (48% known, the next 16% teach, the 16% after them judge). Each peer's were
+chosen by the 16% that teach the ranker. Nothing was chosen by the last 20%.
 
-A cut by each user's own time is not a cut in time: what is known of the films comes from all users' first part, and some of
-that happened after another user's test. This protocol flatters all methods alike; `make bench-ranking` has none of this.
-No feature here reads the clock across users.
+A split by each user's own time is not a split in time. What is known of the films comes from all users' first part, and some
+of that happened after another user's test. This makes all methods look better, alike. `make bench-ranking` has none of it. No
+feature here reads the clock across users.
 """
 
 from collections.abc import Iterator, Sequence
@@ -60,7 +61,7 @@ UNEXPECTED_FROM = 10  # distances where counts suffice to ask what follows more 
 SHRINKAGE = 5.0
 EASE_L2 = 300.0
 PROPOSED = 50  # by each method
-SITTING = 20  # newest ratings whose pace is told
+SITTING = 20  # newest ratings that give the user's pace
 KEYS = ("as_of", "person_id", "platform", "item_id", "label")
 PLATFORM = "movielens"
 BY = "by_"  # how the columns with a method's score begin
@@ -109,17 +110,17 @@ def cut(data: MovieLens, known_share: float, until_share: float) -> Cut:
 
 @dataclass(frozen=True)
 class Method:
-    """Scores a film by how much the films of a fading history lead to it; `leads` is (films, films)."""
+    """Scores a film by its similarity to the films of a fading history. `similarity` is (films of the history, films)."""
 
     name: str
     half_life: float
-    leads: Floats | sp.csr_array
+    similarity: Floats | sp.csr_array
 
     def __str__(self) -> str:
         return f"{BY}{self.name}_{self.half_life:g}"
 
     def scores(self, history: sp.csr_array) -> Floats:
-        found = history @ self.leads
+        found = history @ self.similarity
         return np.asarray(found.todense() if sp.issparse(found) else found, np.float32)
 
 
@@ -137,8 +138,8 @@ def followed(known: pd.DataFrame, films: int) -> Iterator[tuple[int, Floats]]:
 
 def neighbours(own: Cut) -> Floats:
     """Cosine between films' columns of users, 0 on the diagonal."""
-    taken = own.history(np.inf)
-    together: Floats = (taken.T @ taken).toarray()
+    rated = own.history(np.inf)
+    together: Floats = (rated.T @ rated).toarray()
     norm = np.sqrt(np.maximum(np.diag(together), 1))
     np.fill_diagonal(together, 0)
     return together / norm[:, None] / norm
@@ -147,17 +148,17 @@ def neighbours(own: Cut) -> Floats:
 def ease_weights(own: Cut) -> sp.csr_array:
     """What `ml.retrieval.item_similarity.ease` keeps, on histories that do not fade."""
     known = own.known
-    takes = pa.table(
+    interactions = pa.table(
         {
             "person_id": pa.array(known["user"]).cast(pa.string()),
             "product_id": pa.array(known["film"]).cast(pa.string()),
             "age_days": known["age"].to_numpy(np.float64),
         }
     )
-    found = ease(takes, l2=EASE_L2, half_life_days=np.inf)
-    film, led_to = (found[name].cast(pa.int64()).to_numpy() for name in ("product_id", "neighbour_id"))
+    found = ease(interactions, l2=EASE_L2, half_life_days=np.inf)
+    film, similar = (found[name].cast(pa.int64()).to_numpy() for name in ("product_id", "neighbour_id"))
     films = own.shape[1]
-    return sp.csr_array((found["weight"].to_numpy().astype(np.float32), (film, led_to)), shape=(films, films))
+    return sp.csr_array((found["weight"].to_numpy().astype(np.float32), (film, similar)), shape=(films, films))
 
 
 def methods(own: Cut) -> list[Method]:

@@ -22,13 +22,16 @@ ORDER = [
     ("link_products", "link_people"),
     ("link_people", "check_identity"),
     ("check_identity", "build_marts"),
-    ("build_marts", "check_transfer"),
-    ("check_transfer", "check_training_data"),
+    ("build_marts", "judge_sources"),
+    ("judge_sources", "exclude_sources"),
+    ("exclude_sources", "check_training_data"),
     ("check_training_data", "train"),
-    ("check_transfer", "check_leakage"),
+    ("exclude_sources", "check_leakage"),
     ("check_leakage", "train"),
     ("train", "evaluate"),
-    ("evaluate", "score"),
+    ("evaluate", "check_promotion"),
+    ("check_promotion", "choose_serving_model"),
+    ("choose_serving_model", "score"),
     ("score", "assemble_lists"),
     ("assemble_lists", "check_recommendations"),
     ("check_recommendations", "publish"),
@@ -37,7 +40,7 @@ ORDER = [
 ]
 GATES = [
     *("check_loads", "check_reconciliation", "check_identity"),
-    *("check_transfer", "check_training_data", "check_leakage", "check_recommendations"),
+    *("judge_sources", "check_training_data", "check_leakage", "check_promotion", "check_recommendations"),
 ]
 BOXES = {
     "merge": "open_night",

@@ -1,4 +1,4 @@
-"""Nothing of the future in a feature: cuts built with it, with some of it and without it, by the models and by leaking ones."""
+"""No feature reads the future: snapshots are built with the future, with some of it and without it, by the models and by leaking ones."""
 
 import shutil
 from datetime import date
@@ -14,20 +14,20 @@ from infra.counterfactual import candidates_at, candidates_of_one_alone, moved
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT
 
-NIGHT, CUT = date(2000, 12, 14), date(2000, 12, 10)
+NIGHT, AS_OF = date(2000, 12, 14), date(2000, 12, 10)
 PLATFORMS = ("forum", "shop", "stream")
 
 
 @pytest.fixture(scope="module")
 def whole(backfilled) -> pa.Table:
-    """The cut's candidates with all of the future."""
-    return candidates_at(backfilled.settings, CUT, NIGHT, PLATFORMS, future="true")
+    """The snapshot's candidates with all of the future."""
+    return candidates_at(backfilled.settings, AS_OF, NIGHT, PLATFORMS, future="true")
 
 
-def test_a_cut_is_built_again_as_the_night_built_it(whole, backfilled) -> None:
+def test_a_snapshot_is_built_again_as_the_night_built_it(whole, backfilled) -> None:
     names = ", ".join(whole.column_names)
     joined = "marts.candidates left join marts.person_sequences using (as_of, person_id, platform)"
-    stored = backfilled.rows(f"select {names} from {joined} where as_of = date '{CUT}'")
+    stored = backfilled.rows(f"select {names} from {joined} where as_of = date '{AS_OF}'")
     assert stored
     assert sorted(tuple(row.values()) for row in whole.to_pylist()) == sorted(stored)
 
@@ -36,33 +36,33 @@ def test_a_cut_is_built_again_as_the_night_built_it(whole, backfilled) -> None:
 @given(seed=st.integers(min_value=0), of_ten=st.integers(0, 9))
 def test_whatever_of_the_future_is_deleted_moves_no_feature(seed: int, of_ten: int, whole, backfilled) -> None:
     some = candidates_at(
-        backfilled.settings, CUT, NIGHT, PLATFORMS, future=f"hash(event_id || '{seed}') % 10 < {of_ten}"
+        backfilled.settings, AS_OF, NIGHT, PLATFORMS, future=f"hash(event_id || '{seed}') % 10 < {of_ten}"
     )
     assert candidates_of_one_alone(whole, some) == 0
     assert not any(moved(whole, some, feature_spec().columns).values())
 
 
-KNOWN_AT_CUT = "{{ known_by('interactions', 'cuts') }}"
-KNOWN_OF_PERSONS = KNOWN_AT_CUT.replace("cuts", "persons")
+KNOWN_THEN = "{{ known_by('interactions', 'snapshots') }}"
+KNOWN_OF_PERSONS = KNOWN_THEN.replace("snapshots", "persons")
 # each planted in a model of its own: the feature that it moves, what is honest and what leaks
 LEAKS = {
     "an event that arrives late": (
         "segment_events_28d",
-        ("segment_popularity", KNOWN_AT_CUT, "interactions.occurred_at < cuts.as_of"),
+        ("segment_popularity", KNOWN_THEN, "interactions.occurred_at < snapshots.as_of"),
     ),
     "an event that is corrected later": (
         "person_events",
-        ("person_profiles", KNOWN_AT_CUT, KNOWN_AT_CUT + " and interactions.superseded_at is null"),
+        ("person_profiles", KNOWN_THEN, KNOWN_THEN + " and interactions.superseded_at is null"),
     ),
     "days counted up to tonight": (
         "days_on_offer",
-        ("item_popularity", "created_at, cuts.as_of) /", "created_at, {{ as_of() }}) /"),
+        ("item_popularity", "created_at, snapshots.as_of) /", "created_at, {{ as_of() }}) /"),
     ),
     "a taste of tomorrow": (
         "platform_category_share",
         ("person_tastes", KNOWN_OF_PERSONS, "interactions.occurred_at < persons.as_of + interval 3 day"),
     ),
-    "what somebody takes tomorrow": (
+    "an interaction of tomorrow": (
         "recent_products",
         ("person_sequences", KNOWN_OF_PERSONS, "interactions.occurred_at < persons.as_of + interval 3 day"),
     ),
@@ -72,14 +72,14 @@ LEAKS = {
     ),
     "the hour of an event that arrives late": (
         "hour_lift",
-        ("product_contexts", KNOWN_AT_CUT, "interactions.occurred_at < cuts.as_of"),
+        ("product_contexts", KNOWN_THEN, "interactions.occurred_at < snapshots.as_of"),
     ),
-    "what is taken in the horizon": (
+    "interactions of the horizon": (
         "release_year",
         (
             "candidates",
             "cast(items.release_year as double)",
-            "(select count(*) from {{ ref('snapshot_labels') }} as taken where taken.product_id = fused.product_id)",
+            "(select count(*) from {{ ref('snapshot_labels') }} as labels where labels.product_id = fused.product_id)",
         ),
     ),
 }
@@ -92,7 +92,7 @@ def leaked(backfilled, tmp_path_factory: pytest.TempPathFactory) -> dict[str, in
     project = home / "dbt_project"
     shutil.copytree(DBT_PROJECT, project)
     for model, honest, planted in (plant for _, plant in LEAKS.values()):
-        file = project / "models" / "marts" / f"{model}.sql"
+        [file] = (project / "models" / "marts").rglob(f"{model}.sql")
         sql = file.read_text()
         assert honest in sql, f"{model} says it in other words now: plant the leak there anew"
         file.write_text(sql.replace(honest, planted))
@@ -101,8 +101,8 @@ def leaked(backfilled, tmp_path_factory: pytest.TempPathFactory) -> dict[str, in
     leaking = Settings(**of.model_dump() | there)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(warehouse, "DBT_PROJECT", project)
-        with_future = candidates_at(leaking, CUT, NIGHT, PLATFORMS, future="true")
-        without = candidates_at(leaking, CUT, CUT, PLATFORMS, future="false")
+        with_future = candidates_at(leaking, AS_OF, NIGHT, PLATFORMS, future="true")
+        without = candidates_at(leaking, AS_OF, AS_OF, PLATFORMS, future="false")
     return moved(with_future, without, feature_spec().columns)
 
 

@@ -33,7 +33,8 @@ INCREMENTAL = [
     "product_transitions",
     "item_similarity",
     "tower_vectors",
-    "proposals",
+    "offers",
+    "retrieved_products",
     "candidate_scores",
     "person_sequences",
 ]
@@ -67,12 +68,12 @@ def test_nights_one_by_one_and_one_backfill_give_the_same_tables(query, nightly,
     assert nightly.warehouse.rows(query) == expected
 
 
-def test_nothing_at_or_after_a_cut_changes_a_feature_of_it(nightly, backfilled) -> None:
-    """A night has nothing of later loads; what it scored must be what its cut teaches once the future is known."""
-    for cut in (date(2000, 12, 7), date(2000, 12, 10)):
-        taught = backfilled.rows(f"from marts.candidates where as_of = date '{cut}'")
+def test_nothing_at_or_after_a_snapshot_changes_a_feature_of_it(nightly, backfilled) -> None:
+    """A night has nothing of later loads; what it scored must be what its snapshot teaches once the future is known."""
+    for as_of in (date(2000, 12, 7), date(2000, 12, 10)):
+        taught = backfilled.rows(f"from marts.candidates where as_of = date '{as_of}'")
         assert taught
-        assert not {*taught} - {*nightly.candidates[cut]}
+        assert not {*taught} - {*nightly.candidates[as_of]}
 
 
 def test_a_night_again_changes_no_row_and_an_old_one_none_of_a_newer(nightly, copy_of) -> None:
@@ -92,14 +93,16 @@ def test_a_night_again_changes_no_row_and_an_old_one_none_of_a_newer(nightly, co
 
 
 @pytest.mark.parametrize(
-    ("mart", "cuts"),
+    ("mart", "snapshots"),
     [
-        # of the labelled cuts, the night's own, and 13 December: its horizon is open, it will be labelled
+        # the labelled ones, the night's own, and 13 December, whose horizon is open and which will be labelled
         ("person_history", [(2000, 12, 4), (2000, 12, 7), (2000, 12, 10), (2000, 12, 13), (2000, 12, 14)]),
-        # candidates of a labelled cut are made when it gets its labels, so none are kept for it
+        # candidates of a labelled snapshot are built when it gets its labels, so none are kept for 13 December
         ("candidates", [(2000, 12, 4), (2000, 12, 7), (2000, 12, 10), (2000, 12, 14)]),
         ("training_examples", [(2000, 12, 4), (2000, 12, 7), (2000, 12, 10)]),
     ],
 )
-def test_cuts_that_no_later_night_needs_are_dropped(mart, cuts, nightly) -> None:
-    assert nightly.warehouse.rows(f"select distinct as_of from marts.{mart}") == [(date(*cut),) for cut in cuts]
+def test_snapshots_that_no_later_night_needs_are_dropped(mart, snapshots, nightly) -> None:
+    assert nightly.warehouse.rows(f"select distinct as_of from marts.{mart}") == [
+        (date(*as_of),) for as_of in snapshots
+    ]

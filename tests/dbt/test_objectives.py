@@ -12,7 +12,7 @@ from infra.warehouse import DBT_PROJECT, WarehouseError, run_dbt
 SELECTED = ("objectives", "event_types", "objectives_are_sound")
 BAD = {
     "objectives.csv": """objective,weight,example_weight
-take,0,weight
+positive,0,weight
 click,-1,weight
 view,0,weight
 like,0.5,weight
@@ -21,7 +21,7 @@ like,0.5,weight
     "event_types.csv": """event_type,weight,is_positive,verb,objective
 view,0,false,viewed,view
 click,0.3,true,clicked,click
-rate,1.0,true,rated,take
+rate,1.0,true,rated,positive
 purchase,1.0,true,bought,buying
 """,
 }
@@ -41,10 +41,10 @@ def test_every_wrong_line_is_said(tmp_path, monkeypatch) -> None:
     for wrong in (
         "objectives_are_sound: ",
         "weight of click is -1.0, and may not be below 0",
-        "take must weigh more than 0",
+        "positive must weigh more than 0",
         'objective "2nd choice" is no name',
-        "event type rate counts for take by is_positive alone",
-        'event type purchase counts for "buying", which objectives.csv lacks. It has 2nd choice, click, like, take, view',
+        "event type rate counts for positive by is_positive alone",
+        'event type purchase counts for "buying", which objectives.csv lacks. It has 2nd choice, click, like, positive, view',
         "event type view has weight 0 and would teach view nothing",
         "no event type counts for objective like, which weighs 0.5",
     ):

@@ -1,4 +1,4 @@
-"""What people take again and again, where a platform declares it: from its sources file to the lists' candidates."""
+"""Items that are consumed again, where a platform declares it: from its sources file to the candidates."""
 
 import shutil
 
@@ -16,7 +16,7 @@ HAD = """
 select as_of, person_id, platform, product_id, repeat_score
 from marts.{table} semi join marts.positive_interactions using (as_of, person_id, product_id)
 """
-TAKEN_THERE = """
+POSITIVE_THERE = """
 select distinct as_of, person_id, platform, product_id
 from marts.interactions
 inner join marts.snapshots on occurred_at < as_of and known_at < as_of and (superseded_at is null or superseded_at >= as_of)
@@ -26,7 +26,7 @@ where is_positive
 
 @pytest.fixture
 def repeating(backfilled, copy_of, tmp_path, monkeypatch) -> Warehouse:
-    """The last night's marts where the shop says that its items are taken again."""
+    """The last night's marts where the shop declares that its items are consumed again."""
     project = tmp_path / "dbt_project"
     shutil.copytree(DBT_PROJECT, project)
     file = project / "models" / "staging" / "shop" / "_shop__sources.yml"
@@ -45,11 +45,11 @@ def test_what_a_platform_declares_reaches_its_lists_and_no_others(repeating, bac
     had = repeating.rows(HAD.format(table="candidates"))
     assert len(had) > 20
     assert {platform for _, _, platform, _, _ in had} == {"shop"}
-    assert {row[:4] for row in had} <= {*repeating.rows(TAKEN_THERE)}
+    assert {row[:4] for row in had} <= {*repeating.rows(POSITIVE_THERE)}
     assert min(score for *_, score in had) > 0
     others = "from marts.candidates where platform != 'shop'"
     assert repeating.rows(others) == backfilled.rows(others)
-    # what they took of these within the horizon is a label, and the lists' gate lets them pass
+    # a positive interaction with one of these within the horizon is a label, and the gate on lists lets them pass
     again = "from marts.training_examples where label = 1 and repeat_score > 0"
     assert repeating.rows(again)
     flagged = "from marts.candidates semi join marts.person_products using (person_id, platform, product_id)"

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def _free_port() -> int:
-    """A port with a free one above it: Airflow takes the first, MLflow the second."""
+    """A free port with a free one above it: Airflow uses the first, MLflow the second."""
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Which columns the ranking model reads, and how: the typed form of ``meta: {feature: ...}`` in the dbt YAML."""
+"""Which columns the network reads, and as what: the typed form of `meta: {feature: ...}` in the dbt YAML."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -11,11 +11,15 @@ Kind = Literal["numeric", "categorical", "cross", "sequence"]
 
 @dataclass(frozen=True)
 class Feature:
-    """One model input, or a cross-product of categorical ones.
+    """One input of the network, or a cross-product of categorical inputs.
 
-    ``buckets`` is the size of the hash table of a cross, and ``of`` names its parts. A sequence holds values of the one
-    categorical feature that its ``of`` names, newest first and joined by ``|``. A feature that ``may_be_constant`` has one
-    value where nothing that it tells of is declared.
+    Attributes:
+        name: the column, or the name of the cross.
+        kind: numeric, categorical, cross or sequence.
+        buckets: number of hash buckets of a cross. Others have 0.
+        of: parts of a cross; for a sequence the one categorical feature whose values it holds. A sequence is text: values
+            joined by `|`, the newest first.
+        may_be_constant: the column may have one value only, because a platform need not declare what it is made from.
     """
 
     name: str
@@ -27,7 +31,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """The features of one model version, in a fixed order. Raises ValueError when they contradict each other."""
+    """The features of one version, in a fixed order. Raises ValueError where they contradict each other."""
 
     features: tuple[Feature, ...]
 
@@ -91,11 +95,11 @@ class FeatureSpec:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """Raw columns that training and scoring need."""
+        """The raw columns that training and scoring need."""
         return self.categorical + self.numeric + self._names("sequence")
 
     def check_columns(self, present: Collection[str], where: str) -> None:
-        """Raises ValueError naming every feature column that `present` lacks."""
+        """Raises ValueError with every feature column that `present` lacks. `where` begins the message."""
         if missing := [name for name in self.columns if name not in present]:
             raise ValueError(
                 f"{where} lacks {len(missing)} of the model's {len(self.columns)} feature columns: {missing}. "
@@ -111,11 +115,10 @@ class FeatureSpec:
 
     @classmethod
     def from_dbt_columns(cls, columns: Iterable[Mapping[str, Any]]) -> "FeatureSpec":
-        """Reads features from dbt column entries.
+        """Reads features from dbt's column entries.
 
-        Each entry has `name` and `meta` (as a dbt manifest has it) or `name` and the meta's keys side by side (as a
-        cross is declared on the model). Entries without `feature` are no features. A cross has 10,000 buckets unless
-        declared.
+        An entry has `name` and `meta`, as in a dbt manifest, or `name` and the keys of `meta` side by side, as a cross is
+        declared on the model. An entry without `feature` is no feature. A cross has 10,000 buckets unless it declares its own.
         """
         features = []
         for column in columns:

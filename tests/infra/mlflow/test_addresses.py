@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.mlflow.addresses import ADDRESSES
+from infra.mlflow.addresses import ADDRESSES, follow_home
 from infra.mlflow.records import LoggedData, ModelVersion, RegistryError
 from infra.mlflow.registry import Registry
 from infra.settings import Settings
@@ -99,6 +100,15 @@ def test_a_moved_home_loads_scores_and_logs_where_it_is_now(first: Path, trained
     assert people.load_linkage(linkage) == {"model.json": b"{}"}
     registry.load(log(registry, trained))
     assert not old.exists()
+
+
+def test_several_processes_may_open_a_copy_at_once(first: Path, tmp_path: Path) -> None:
+    shutil.copytree(first, tmp_path / "copy")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(follow_home, [Settings(home=tmp_path / "copy")] * 8))
+    assert {
+        address.startswith(f"file://{tmp_path}/copy/mlflow/artifacts") for address in addresses(tmp_path / "copy")
+    } == {True}
 
 
 def test_a_database_without_its_artifacts_says_what_to_copy(first: Path, tmp_path: Path) -> None:

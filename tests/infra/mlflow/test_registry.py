@@ -171,8 +171,8 @@ def replaced(old: str, new: str) -> Callable[[Path], object]:
     ("name", "change", "received"),
     [
         ("model.keras", hashed_into_buckets, "feature 'genre': only a cross is hashed into buckets"),
-        ("model.keras", with_other_settings, "unexpected keyword argument 'members'"),
-        ("MLmodel", replaced("  network: ", "  layer: "), "'network'"),
+        ("model.keras", with_other_settings, "missing 1 required positional argument: 'ensemble_size'"),
+        ("MLmodel", replaced("  network: ", "  layer: "), "metadata without network"),
         (
             "MLmodel",
             replaced("ml.ranking.network.wide_deep:", "ml.ranking.old_name:"),

@@ -54,13 +54,14 @@ RAW = pa.table(
 # one process, because TensorFlow takes long to import
 CODE = """
 import sys
-import mlflow, mlflow.tensorflow, numpy as np, pandas as pd
+import mlflow.pyfunc, numpy as np, pandas as pd
 
 uri, raw, folder = sys.argv[1:]
 frame = pd.read_json(raw, orient="split", dtype=False).astype({"recency": float})
 scores = mlflow.pyfunc.load_model(uri).predict(frame)
 assert list(scores.index) == list(frame.index)
 np.save(f"{folder}/pyfunc.npy", scores["score"].to_numpy())
+import mlflow.tensorflow
 model = mlflow.tensorflow.load_model(uri)
 columns = {
     column.name: frame[column.name].fillna("").to_numpy(object) if column.dtype == "string" else frame[column.name].to_numpy()

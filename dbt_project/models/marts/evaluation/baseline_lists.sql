@@ -30,7 +30,7 @@ neighbours as (
     where as_of in (select as_of from relevant)
 ),
 
-similar as (
+similar_items as (
     select * from {{ ref('item_similarity') }}
     where generator = 'ease' and as_of in (select as_of from relevant)
 ),
@@ -117,11 +117,11 @@ evidence as (
     select
         history.as_of,
         history.person_id,
-        similar.neighbour_id as product_id,
+        similar_items.neighbour_id as product_id,
         'ease' as contender,
-        similar.weight * {{ recency('history.occurred_at', 'history.as_of', 14) }} as score
+        similar_items.weight * {{ recency('history.occurred_at', 'history.as_of', 14) }} as score
     from history
-    inner join similar on history.as_of = similar.as_of and history.product_id = similar.product_id
+    inner join similar_items on history.as_of = similar_items.as_of and history.product_id = similar_items.product_id
 ),
 
 by_history as (

@@ -31,7 +31,7 @@ positives as (
     group by all
 ),
 
--- the model reads fifty of them (LONGEST in ml/ranking/wide_deep.py)
+-- the model reads fifty of them (LONGEST in ml/ranking/network/fingerprints.py)
 newest as (
     select
         as_of,

@@ -50,7 +50,7 @@ pairs as (
 ),
 
 -- cosine with shrinkage: the similarity of pairs with few persons is pulled towards 0
-similar as (
+similarities as (
     select
         pairs.as_of,
         pairs.product,
@@ -67,14 +67,14 @@ both_ways as (
         product,
         other as neighbour,
         similarity
-    from similar
+    from similarities
     union all
     select
         as_of,
         other as product,
         product as neighbour,
         similarity
-    from similar
+    from similarities
 ),
 
 nearest as (
