@@ -32,6 +32,7 @@ class CheckResult(BaseModel):
 
     description: str
     expectation: str
+    arguments: dict[str, Any] = {}  # of the expectation; empty for a check that is none of Great Expectations'
     column: str | None = None
     severity: Severity
     success: bool
@@ -192,6 +193,7 @@ def _check(result: ExpectationValidationResult, named_by: str | None) -> CheckRe
     return CheckResult(
         description=configuration.description or configuration.type,
         expectation=configuration.type,
+        arguments={name: value for name, value in configuration.to_json_dict()["kwargs"].items() if name != "batch_id"},
         column=kwargs.get("column") or ", ".join(kwargs.get("column_list", ())) or None,
         severity="stop" if error or str(configuration.severity.value) == "critical" else "warn",
         success=bool(result.success),
