@@ -7,6 +7,7 @@ UV := .uv/bin/uv
 BIN := .venv/bin
 # models are compiled against an empty warehouse in memory: a night may run meanwhile
 SQLFLUFF := CROSSREC_DBT_WAREHOUSE=:memory: DBT_TARGET_PATH=$(CURDIR)/var/lint/target DBT_LOG_PATH=$(CURDIR)/var/lint/logs $(BIN)/sqlfluff
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 # bytecode written once here saves every later process seconds; some machines forbid it by default
 export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
@@ -17,8 +18,11 @@ help: ## List every target
 nightly: setup ## Run one whole night on the demo platforms; DATE=2000-12-15 chooses the night
 	@$(BIN)/crossrec nightly $(if $(DATE),--date $(DATE))
 
-test: setup ## Run all tests, in two processes
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+test: setup ## Run all tests, in two processes: ten minutes
+	@$(PYTEST)
+
+test-fast: setup ## Run the tests that need no dbt, no whole night and no long training: two minutes
+	@$(PYTEST) -m "not (dbt or e2e or slow)"
 
 lint: setup ## Run every linter: ruff, mypy, import-linter, dbt descriptions, sqlfluff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -51,6 +55,9 @@ bench-ranking: setup ## Measure the ranker beside simple methods over six nights
 bench-movielens: setup ## Measure the ranker on MovieLens-1M by itself, as papers do: lists, and clicks
 	@$(BIN)/python -m tests.bench.movielens
 
+dbt-docs: setup ## Show the dbt project as a site: models, columns, lineage; PORT=8088 chooses the port
+	@cd dbt_project && ../$(BIN)/dbt docs generate --quiet && ../$(BIN)/dbt docs serve --host 127.0.0.1 --port $(or $(PORT),8088) --no-browser
+
 docs: setup ## Generate docs/settings.md and docs/benchmarks.md
 	@$(BIN)/crossrec settings > docs/settings.md
 	@$(BIN)/python -m tests.bench --render
@@ -77,4 +84,4 @@ $(UV):
 	@"$(PYTHON)" -m venv .uv >/dev/null || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; rm -rf .uv; exit 1; }
 	@.uv/bin/pip install -q --disable-pip-version-check uv==0.13.9
 
-.PHONY: help nightly test lint lint-sql format up doctor bench bench-identity bench-ranking bench-movielens docs lock clean setup
+.PHONY: help nightly test test-fast lint lint-sql format up doctor bench bench-identity bench-ranking bench-movielens dbt-docs docs lock clean setup

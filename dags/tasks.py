@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from dags.steps.night import Night
 
 
-def step(name: str, module: str, function: str | None = None, **options: Any) -> TaskDecorator:
-    """The task ``name``: it calls the function of that name (or ``function``) in ``dags.steps.<module>`` with the night.
+def step(name: str, module: str, **options: Any) -> TaskDecorator:
+    """The task ``name``: it calls the function of that name in ``dags.steps.<module>`` with the night.
 
     The task imports the module, so that parsing the DAG stays quick. The options are those of `task`, such as
     ``map_index_template`` for a mapped task. A task may be mapped over ``platform`` or ``shard``, and passes it on. A function
     that has a parameter ``last_try`` learns whether no retry would follow.
     """
-    path = f"dags.steps.{module}.{function or name}"
+    path = f"dags.steps.{module}.{name}"
 
     @task(task_id=name, doc=path, **options)
     def run(platform: str | None = None, shard: int | None = None) -> Any:

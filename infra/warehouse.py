@@ -133,23 +133,30 @@ def run_dbt(
     log_level: str = "none",
     wait: float = LOCK_WAIT,
 ) -> list[str]:
-    """Run dbt in this process, for the night of ``as_of``, with the project, its profile and the settings.
+    """Run dbt in this process, for the night of ``as_of``, and return the names of the nodes that it ran.
 
     The whole run holds the warehouse's lock, because dbt closes the file between its nodes. Every node that ends is logged at
-    DEBUG with its time. ``log_level`` is what dbt itself prints; its log file has everything. Returns the names of the nodes that ran.
+    DEBUG with its time. ``log_level`` is what dbt itself prints; its log file has everything.
 
     Raises:
         WarehouseError: Another process holds the warehouse for longer than ``wait`` seconds; or models or tests failed, and
             the message names them; or seed `generators` and the models do not name the same generators.
     """
     folder = settings.home.absolute() / "dbt"
+    nodes: list[str] = []
+
+    def hear(event: Any) -> None:
+        if event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult"):
+            nodes.append(event.data.node_info.node_name)
+            _log_node(event.data)
+
     command = " ".join(["dbt", *arguments])
     opens_nothing = arguments[:1] and arguments[0] in OPEN_NOTHING
     with nullcontext() if opens_nothing else lock(settings, command, shared=False, wait=wait):
         from dbt.cli.main import dbtRunner  # seconds of imports
 
         with _environment(settings, as_of):
-            result = dbtRunner(callbacks=[_log_node]).invoke(
+            result = dbtRunner(callbacks=[hear]).invoke(
                 [
                     *arguments,
                     *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
@@ -159,7 +166,7 @@ def run_dbt(
                 ]
             )
     _require_success(result, arguments[0], folder)
-    return [run.node.name for run in result.result or () if hasattr(run, "node")]  # type: ignore[union-attr]
+    return nodes
 
 
 def _require_success(result: "dbtRunnerResult", command: str, folder: Path) -> None:
@@ -180,11 +187,8 @@ def _require_success(result: "dbtRunnerResult", command: str, folder: Path) -> N
     )
 
 
-def _log_node(event: Any) -> None:
+def _log_node(data: Any) -> None:
     """Log one finished node of dbt: its number and how many there are, its name, its time, and its status unless it is good."""
-    if event.info.name not in ("LogModelResult", "LogTestResult", "LogSeedResult"):
-        return
-    data = event.data
     total = getattr(data, "total", None) or data.num_models  # dbt's tests have another name for it
     status = "" if data.node_info.node_status in ("success", "pass") else f" {data.node_info.node_status}"
     log.debug(f"dbt {data.index}/{total} {data.node_info.node_name} {data.execution_time:.1f} s{status}")

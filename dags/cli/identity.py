@@ -123,7 +123,7 @@ def accept(
     from dags.steps.merge.accept_changes import accept_changes
     from dags.steps.night import Night
 
-    count = accept_changes(Night(parse_date(as_of), settings=Settings()), kind, who, why)
+    count = accept_changes(Night(parse_date(as_of, "YYYY-MM-DD"), settings=Settings()), kind, who, why)
     console.print(f"{count:,} merges and splits of the night of {as_of} are accepted; run the night again")
 
 

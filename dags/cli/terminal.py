@@ -21,8 +21,8 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def parse_date(text: str) -> date:
-    """The date that an option ``--date`` gives.
+def parse_date(text: str, given_as: str = "--date") -> date:
+    """The date that an option or argument gives.
 
     Raises:
         typer.BadParameter: The text is not a date as YYYY-MM-DD.
@@ -30,7 +30,7 @@ def parse_date(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"expected a date as YYYY-MM-DD. Received: {text!r}", param_hint="--date") from None
+        raise typer.BadParameter(f"expected a date as YYYY-MM-DD. Received: {text!r}", param_hint=given_as) from None
 
 
 NightDate = Annotated[str, typer.Option("--date", metavar="YYYY-MM-DD", help="The night; without it, the newest.")]

@@ -194,6 +194,7 @@ class Links(Facts):
     """Where to look further: paths or addresses, shown as text."""
 
     report: str | None = None
+    data_docs: str | None = None  # Great Expectations' site about the gates
     airflow_log: str | None = None
     mlflow_run: str | None = None
 

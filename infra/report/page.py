@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from infra.report import charts
+from infra.report.facts import Links
 from infra.report.names import (
     CHARTED,
     COHORT_CONTENDERS,
@@ -26,6 +29,14 @@ from infra.report.names import (
 from infra.report.night import NightSummary
 
 
+def data_docs_href(links: Links) -> str:
+    """Where the page finds the Data Docs: seen from its own folder, so that a home that is moved as a whole keeps the link."""
+    docs, page = links.data_docs or "", links.report or ""
+    if "://" in page or not page:
+        return Path(docs).as_uri()
+    return Path(os.path.relpath(docs, Path(page).parent)).as_posix()
+
+
 def render(summary: NightSummary) -> str:
     """The whole page as HTML; the same summary gives the same text."""
     environment = Environment(
@@ -40,6 +51,7 @@ def render(summary: NightSummary) -> str:
         "metric": metric_name,
         "duration": duration,
         "nights": nights,
+        "data_docs_href": data_docs_href,
         "code": lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(Markup.escape(text)))),
         "count": lambda number: "not counted" if number is None else f"{number:,}",
         "day": lambda when: f"{when.day} {when:%B %Y}",

@@ -173,6 +173,11 @@ def _print_links(summary: NightSummary, console: Console) -> None:
     """Paths are never wrapped, so that they can be copied."""
     links = summary.links
     console.print(Text("\nWhere things are", style="bold"))
-    for name, where in (("report", links.report), ("Airflow log", links.airflow_log), ("MLflow run", links.mlflow_run)):
+    for name, where in (
+        ("report", links.report),
+        ("Data Docs", links.data_docs),
+        ("Airflow log", links.airflow_log),
+        ("MLflow run", links.mlflow_run),
+    ):
         if where:
             console.print(Text.assemble((f"  {name:<13}", "dim"), where), soft_wrap=True)

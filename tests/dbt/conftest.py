@@ -122,7 +122,7 @@ def _write(table: pa.Table, columns: str, path: Path) -> None:
         connection.execute(f"copy (select {columns} from given) to '{path}' (format parquet)")
 
 
-# --- an empty warehouse: unit tests ask it for the columns of what they are given
+# --- an empty warehouse: unit tests ask it, and the lake, for the columns of what they are given
 
 
 @dataclass(frozen=True)
@@ -145,26 +145,6 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
     write_no_ranking(settings, as_of)
     run_dbt(settings, ["seed"], as_of)
     run_dbt(settings, ["run", "--empty"], as_of)
-    raw, identity = f"{settings.lake_uri}/raw", f"{settings.lake_uri}/identity/as_of={as_of}"
-    with connect(settings, read_only=False) as warehouse:
-        for platform in platforms:
-            warehouse.execute(f"create schema {platform.name}")
-            for table in platform.tables:
-                warehouse.execute(
-                    f"create table {platform.name}.{table.name} as"
-                    f" from read_parquet('{raw}/platform={platform.name}/table={table.name}/*/*.parquet') limit 0"
-                )
-        warehouse.execute("create schema identity")
-        for name in IDENTITY:
-            warehouse.execute(
-                f"create table identity.{name} as"
-                f" from read_parquet('{identity}/{name}.parquet', hive_partitioning = true) limit 0"
-            )
-        warehouse.execute("create table identity.person_accepted (as_of date)")
-        warehouse.execute("create schema ranking")
-        for name, types in RANKING.items():
-            columns = ", ".join(f"{column} {kind}" for column, kind in types.items())
-            warehouse.execute(f"create table ranking.{name} ({columns})")
     return EmptyWarehouse(settings, as_of)
 
 

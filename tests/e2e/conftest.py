@@ -1,4 +1,4 @@
-"""Two real nights on the small demo, run once, and copies of what they left for tests that break it."""
+"""Two real nights on the small demo, run once for all test processes, and copies of their home for tests that change it."""
 
 import hashlib
 import json
@@ -17,13 +17,17 @@ from typing import Any
 
 import duckdb
 import pytest
-from filelock import FileLock
+from typer.testing import CliRunner, Result
 
+from dags.cli.identity import app
 from dags.steps.night import Night
 from infra.settings import PROJECT_ROOT, Settings
 from tests.e2e.identifiers import Identifiers
+from tests.homes import Store
 
 FIRST, SECOND, THIRD = date(1998, 3, 15), date(1998, 3, 16), date(1998, 3, 17)
+# The fewest that `crossrec tune` can search on: it trains on one and judges by the other. More show the same, and take longer.
+QUICK = {"training_snapshots": 2, "epochs": 1}
 LISTS = "select * from crossrec_recommendations order by account_id, rank"
 
 Served = dict[str, list[dict[str, Any]]]
@@ -48,7 +52,19 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment_of(home: Path, **more: str) -> dict[str, str]:
-    return {**os.environ, "CROSSREC_HOME": str(home), "PYTHONPATH": str(PROJECT_ROOT), "COLUMNS": "160", **more}
+    return {
+        **os.environ,
+        "CROSSREC_HOME": str(home),
+        **{f"CROSSREC_{name.upper()}": str(value) for name, value in QUICK.items()},
+        "PYTHONPATH": str(PROJECT_ROOT),
+        "COLUMNS": "160",
+        **more,
+    }
+
+
+def settings_of(home: Path, **more: Any) -> Settings:
+    """The settings with which a night by command runs in ``home``, and ``more``."""
+    return Settings(home=home, **QUICK, **more)
 
 
 def nightly(as_of: date) -> tuple[str, ...]:
@@ -78,27 +94,31 @@ def files(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def two_nights(tmp_path_factory: pytest.TempPathFactory) -> TwoNights:
-    """Run by the first of the test processes that asks for them; the others wait, and get a copy of their own."""
-    own = tmp_path_factory.mktemp("two_nights")
-    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    with FileLock(shared / "two_nights.lock"):
-        known = shared / "two_nights.pickle"
-        if not known.exists():
-            known.write_bytes(pickle.dumps(_two_nights(shared / "home")))
-        nights: TwoNights = pickle.loads(known.read_bytes())
-        return replace(nights, home=copied(nights.home, own / "copy"))
+def two_nights(store: Store, tmp_path_factory: pytest.TempPathFactory) -> TwoNights:
+    """This process's copy of the home after both nights, to be read and left as it is."""
+    shared = store.folder("two_nights", run_two_nights)
+    nights: TwoNights = pickle.loads((shared / "nights.pickle").read_bytes())
+    return replace(
+        nights, home=shutil.copytree(shared / "home", tmp_path_factory.mktemp("two_nights") / "home", symlinks=True)
+    )
 
 
-def _two_nights(home: Path) -> TwoNights:
-    shutil.rmtree(home, ignore_errors=True)  # of a process that failed
-    nights = TwoNights(home, {}, {})
+def run_two_nights(folder: Path) -> None:
+    """Run both nights from nothing, in ``folder / "home"``."""
+    nights = TwoNights(folder / "home", {}, {})
     for as_of in (FIRST, SECOND):
-        done = crossrec(home, *nightly(as_of))
+        done = crossrec(nights.home, *nightly(as_of))
         assert done.returncode == 0, f"the night of {as_of} is red:\n{done.stdout}\n{done.stderr}"
         nights.printed[as_of] = done.stdout
-        nights.served[as_of] = served(home)
-    return nights
+        nights.served[as_of] = served(nights.home)
+        assert all(nights.served[as_of].values())
+    (folder / "nights.pickle").write_bytes(pickle.dumps(nights))
+
+
+@pytest.fixture(scope="session")
+def second(two_nights: TwoNights) -> Night:
+    """The second night, to be read and left as it is."""
+    return Night(SECOND, settings=settings_of(two_nights.home))
 
 
 @pytest.fixture(scope="session")
@@ -106,25 +126,10 @@ def identifiers(two_nights: TwoNights) -> Identifiers:
     return Identifiers(two_nights.home / "demo")
 
 
-def copied(home: Path, copy: Path) -> Path:
-    """``home`` once more, to be changed."""
-    shutil.copytree(home, copy, symlinks=True)
-    with closing(sqlite3.connect(copy / "mlflow" / "mlflow.db")) as mlflow, mlflow:  # it records absolute paths
-        for table, column in mlflow.execute(
-            "select m.name, c.name from sqlite_master as m, pragma_table_info(m.name) as c"
-            " where m.type = 'table' and c.type like '%CHAR%' or c.type like 'TEXT%'"
-        ).fetchall():
-            mlflow.execute(
-                f'update "{table}" set "{column}" = replace("{column}", ?, ?) where instr("{column}", ?)',
-                (str(home), str(copy), str(home)),
-            )
-    return copy
-
-
 @pytest.fixture
 def home(two_nights: TwoNights, tmp_path: Path) -> Iterator[Path]:
     """A copy of the home after both nights, to be broken."""
-    copy = copied(two_nights.home, tmp_path / "home")
+    copy = shutil.copytree(two_nights.home, tmp_path / "home", symlinks=True)
     yield copy
     shutil.rmtree(copy, ignore_errors=True)
 
@@ -135,15 +140,31 @@ NightOf = Callable[[date], Night]
 @pytest.fixture
 def night_of(home: Path) -> NightOf:
     """``night_of(date)``: that night in the copy."""
-    return lambda as_of: Night(as_of, settings=Settings(home=home))
+    return lambda as_of: Night(as_of, settings=settings_of(home))
+
+
+@pytest.fixture(scope="session")
+def publications(two_nights: TwoNights) -> dict[str, str]:
+    """The hash of every file that publications of the two nights have."""
+    found = files(two_nights.home / "lake" / "publications")
+    assert len(found) >= 5  # two publications and which one is current
+    return found
 
 
 @pytest.fixture
-def nothing_published(home: Path) -> Iterator[None]:
+def nothing_published(home: Path, two_nights: TwoNights, publications: dict[str, str]) -> Iterator[None]:
     """Whatever the test does: afterwards the second night is served everywhere, as it was before."""
-    lake, lists = files(home / "lake" / "publications"), served(home)
-    assert len(lake) >= 5  # two publications and which one is current
-    assert all(lists.values())
     yield
-    assert files(home / "lake" / "publications") == lake
-    assert served(home) == lists
+    assert files(home / "lake" / "publications") == publications
+    assert served(home) == two_nights.served[SECOND]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """``cli(home, 'explain', ...)``: `crossrec identity` in this process."""
+
+    def run(home: Path, *arguments: str) -> Result:
+        monkeypatch.setenv("CROSSREC_HOME", str(home))
+        return CliRunner().invoke(app, arguments)
+
+    return run

@@ -28,9 +28,8 @@ from dags.steps.serve.score import score
 from expectations.gate import GateResult, GateStopped
 from infra.mlflow.records import LoggedData
 from infra.mlflow.registry import Registry
-from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT, run_dbt
-from tests.e2e.conftest import FIRST, SECOND, NightOf
+from tests.e2e.conftest import FIRST, SECOND, NightOf, settings_of
 
 pytestmark = pytest.mark.usefixtures("nothing_published")
 
@@ -41,7 +40,7 @@ def change(night: Night, sql: str) -> None:
 
 
 def stopped(night: Night, gate: str, step: Callable[[], None]) -> str:
-    """The message with which the step stops; its record says so too."""
+    """The message with which the step stops. The gate's record has the same verdict."""
     with pytest.raises(GateStopped) as error:
         step()
     assert night.read(GateResult, gate).verdict == "stop"
@@ -110,10 +109,10 @@ def test_training_data_that_would_teach_nonsense_stops(broken: str, said: str, n
 def test_a_feature_that_reads_the_future_stops(
     night_of: NightOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The snapshot was found honest, but not by this SQL."""
+    """The snapshot passed the gate before, but its SQL was another one."""
     project = tmp_path / "dbt_project"
     shutil.copytree(DBT_PROJECT, project)
-    model = project / "models" / "marts" / "item_popularity.sql"
+    [model] = project.rglob("item_popularity.sql")
     model.write_text(model.read_text().replace("{{ known_by('interactions', 'cuts') }}", "true"))
     for module in ("infra.warehouse", "dags.steps.learn.check_leakage"):
         monkeypatch.setattr(f"{module}.DBT_PROJECT", project)
@@ -132,7 +131,7 @@ def test_a_snapshot_is_checked_for_leaks_once(night_of: NightOf) -> None:
 
 
 def test_a_long_history_without_examples_stops_the_first_night_too(home: Path) -> None:
-    night = Night(SECOND, settings=Settings(home=home, model_name="nobody-trained-this"))
+    night = Night(SECOND, settings=settings_of(home, model_name="nobody-trained-this"))
     change(night, "delete from marts.training_examples")
     said = "at least one training example"
     assert said in stopped(night, "training_data", lambda: check_training_data(night))
@@ -147,8 +146,8 @@ def _with(column: str, value: object) -> Callable[[pa.Table], pa.Table]:
 
     def broken(lists: pa.Table) -> pa.Table:
         values = [value, *lists[column].to_pylist()[1:]]
-        place = lists.schema.get_field_index(column)
-        return lists.set_column(place, column, pa.array(values, lists.schema.field(column).type))
+        position = lists.schema.get_field_index(column)
+        return lists.set_column(position, column, pa.array(values, lists.schema.field(column).type))
 
     return broken
 
@@ -239,7 +238,7 @@ def test_a_list_with_what_the_person_had_elsewhere_stops(night_of: NightOf) -> N
 
 
 def test_a_worse_challenger_is_kept_from_serving(home: Path, night_of: NightOf) -> None:
-    night, registry = night_of(SECOND), Registry(Settings(home=home))
+    night, registry = night_of(SECOND), Registry(settings_of(home))
     champion = registry.champion()
     assert champion is not None
     model, features = registry.load(champion)

@@ -13,9 +13,11 @@ from tests.e2e.conftest import FIRST, TwoNights, command, crossrec, environment_
 PATIENCE = 240  # seconds until the night has to be where it is killed
 
 
-def test_a_night_killed_in_the_marts_gives_the_same_lists_when_run_again(tmp_path: Path, two_nights: TwoNights) -> None:
+def test_a_night_killed_in_the_marts_gives_the_same_lists_when_run_again(
+    prepared_home: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """In a fresh home, so that it also shows that the same night elsewhere gives the same lists."""
-    home = tmp_path / "home"
+    home = prepared_home
     with (tmp_path / "output").open("w") as output:
         night = subprocess.Popen(
             command(*nightly(FIRST)), env=environment_of(home), stdout=output, stderr=output, start_new_session=True
@@ -29,6 +31,7 @@ def test_a_night_killed_in_the_marts_gives_the_same_lists_when_run_again(tmp_pat
 
     again = crossrec(home, *nightly(FIRST))
     assert again.returncode == 0, again.stdout + again.stderr
+    two_nights: TwoNights = request.getfixturevalue("two_nights")  # another test process may have run them meanwhile
     assert served(home) == two_nights.served[FIRST]
     lists = f"nights/as_of={FIRST}/lists.parquet"
     assert (home / "lake" / lists).read_bytes() == (two_nights.home / "lake" / lists).read_bytes()

@@ -7,7 +7,7 @@ from dags.steps.learn.examples import examples_of
 from tests.e2e.conftest import SECOND, NightOf
 
 
-def test_a_feature_that_the_candidates_lack_is_filled_in_at_every_cut(night_of: NightOf) -> None:
+def test_a_feature_that_the_candidates_lack_is_filled_in_at_every_snapshot(night_of: NightOf) -> None:
     night = night_of(SECOND)
     before = examples_of(night)
     with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:

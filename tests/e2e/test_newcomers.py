@@ -1,4 +1,4 @@
-"""People of whom nothing is known still get a list, and it says what it is."""
+"""People of whom nothing is known still get a list, and its strategy is `popular`."""
 
 from datetime import date
 from pathlib import Path
@@ -12,8 +12,7 @@ from dags.steps.serve.assemble_lists import assemble_lists
 from dags.steps.serve.score import score
 from expectations.gate import GateResult
 from infra.mlflow.registry import Registry
-from infra.settings import Settings
-from tests.e2e.conftest import SECOND, NightOf, TwoNights, crossrec, nightly, served
+from tests.e2e.conftest import SECOND, NightOf, TwoNights, crossrec, nightly, served, settings_of
 
 
 def test_who_has_no_history_gets_the_popular_list_and_who_has_one_does_not(
@@ -58,15 +57,18 @@ def test_a_platform_that_taught_the_model_nothing_gets_popular_lists(night_of: N
     assert "personalised" in pc.unique(shop["strategy"]).to_pylist()
 
 
-def test_a_first_night_with_too_little_history_gives_everybody_popular_lists(tmp_path: Path) -> None:
-    """The demo begins on 20 September; its first cut with a past is 25 September, and what followed that one is known
-    when the night of 9 October begins, which also has a later cut to hold out."""
-    home, as_of = tmp_path / "home", date(1997, 9, 28)
+def test_a_first_night_with_too_little_history_gives_everybody_popular_lists(prepared_home: Path) -> None:
+    """The first night that trains is the one of 9 October.
+
+    The demo begins on 20 September. The first snapshot with events before it is the one of 25 September. The night of
+    9 October knows the week after that snapshot, and the week after a later one, which it holds out.
+    """
+    home, as_of = prepared_home, date(1997, 9, 28)
     done = crossrec(home, *nightly(as_of))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "! training data: expected at least 19 days of events; found 8" in done.stdout
     assert "nothing is trained" in done.stdout
-    night = Night(as_of, settings=Settings(home=home))
+    night = Night(as_of, settings=settings_of(home))
     assert "the night of 1997-10-09" in night.read(GateResult, "training_data").checks[0].remedy
     assert Registry(night.settings).challenger() is None
     with duckdb.connect(str(night.settings.warehouse_path), read_only=True) as warehouse:

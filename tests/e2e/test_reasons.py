@@ -7,13 +7,12 @@ import duckdb
 import pytest
 
 from dags.steps.night import Night
-from infra.settings import Settings
 from infra.warehouse import connect
-from tests.e2e.conftest import SECOND, TwoNights
+from tests.e2e.conftest import SECOND, TwoNights, settings_of
 
-# every sentence that may be said to a person, from the events themselves: what was taken, and where
-MAY_BE_SAID = """
-select distinct interactions.person_id, lists.platform, interactions.platform as took_on,
+# every reason that a person may be given, made from the events themselves: what they interacted with, and where
+ALLOWED = """
+select distinct interactions.person_id, lists.platform, interactions.platform as other_platform,
     concat('because you ', verb, ' ', items.title, ' on ', interactions.platform) as reason
 from marts.interactions
 inner join seeds.event_types using (event_type)
@@ -22,7 +21,7 @@ inner join marts.product_items as items
     on interactions.product_id = items.product_id and items.platform in (lists.platform, interactions.platform)
 where interactions.is_positive and interactions.platform in (lists.platform, 'forum', 'stream')
 union all
-select distinct person_id, lists.platform, interactions.platform as took_on,
+select distinct person_id, lists.platform, interactions.platform as other_platform,
     concat('because you like the category ', interactions.category) as reason
 from marts.interactions
 inner join (select distinct person_id, platform from lists) as lists using (person_id)
@@ -32,7 +31,7 @@ where interactions.is_positive and interactions.platform in (lists.platform, 'fo
 
 @pytest.fixture(scope="module")
 def warehouse(two_nights: TwoNights) -> Iterator[duckdb.DuckDBPyConnection]:
-    night = Night(SECOND, settings=Settings(home=two_nights.home))
+    night = Night(SECOND, settings=settings_of(two_nights.home))
     with connect(night.settings) as connection:
         connection.register("lists", night.read_table(night.key("lists.parquet")))
         yield connection
@@ -43,7 +42,7 @@ def test_a_reason_names_only_what_the_person_did_where_it_may_be_named(warehouse
         f"""
         select lists.platform, lists.reason
         from lists
-        anti join ({MAY_BE_SAID}) as may_be_said using (person_id, platform, reason)
+        anti join ({ALLOWED}) as allowed using (person_id, platform, reason)
         where starts_with(lists.reason, 'because you ')
         """
     ).fetchall()

@@ -18,17 +18,9 @@ from dags.steps.serve.publish import publish
 from dags.steps.serve.roll_back import roll_back
 from dags.steps.serve.write_back import write_back
 from expectations.gate import GateResult
-from infra.demo import build_demo
 from infra.publications import current_publication, published_lists
 from infra.settings import Settings
 from tests.e2e.conftest import FIRST, SECOND
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("s3") / "demo"
-    build_demo(folder, "small")
-    return folder
 
 
 @pytest.fixture

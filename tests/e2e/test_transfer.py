@@ -1,4 +1,4 @@
-"""A platform whose data does not help is excluded for whom it does not help, and comes back."""
+"""A source that does not help a platform is excluded for that platform, and comes back when it helps."""
 
 from collections.abc import Callable
 
@@ -65,7 +65,7 @@ def test_an_excluded_source_leaves_no_trace_in_its_targets_candidates(
 
 
 def read_of_forum_alone(night: Night, platform: str) -> int:
-    """How many products lists of a platform read in order that their persons took nowhere but on the forum."""
+    """How many products in a platform's sequences have interactions of the person on the forum alone."""
     [row] = query(
         night.settings,
         """
@@ -82,15 +82,18 @@ def read_of_forum_alone(night: Night, platform: str) -> int:
 
 
 def events_of_candidates(night: Night, known: str | None = None) -> dict[tuple[object, str], float]:
-    """Events of each person with candidates of the shop: as these say, or as the warehouse counts those ``known``."""
-    said = "select distinct as_of, person_id, person_events from marts.candidates where platform = 'shop'"
+    """Events of each person with candidates of the shop.
+
+    They are read from the candidates, or with ``known`` counted in those interactions.
+    """
+    in_candidates = "select distinct as_of, person_id, person_events from marts.candidates where platform = 'shop'"
     counted = f"""
         select as_of, person_id, count(*) as person_events
-        from ({said}) inner join (from marts.interactions {known}) as interactions using (person_id)
+        from ({in_candidates}) inner join (from marts.interactions {known}) as interactions using (person_id)
         where occurred_at < as_of and known_at < as_of and (superseded_at is null or superseded_at >= as_of)
         group by all
     """
-    rows = query(night.settings, counted if known else said).to_pylist()
+    rows = query(night.settings, counted if known else in_candidates).to_pylist()
     return {(row["as_of"], row["person_id"]): row["person_events"] for row in rows}
 
 

@@ -15,7 +15,7 @@ def test_every_trial_is_a_run_below_the_search_and_the_held_out_snapshot_is_not_
     night = night_of(SECOND)
     with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
         [(spoilt,)] = warehouse.execute(
-            "update marts.training_examples set label = null"  # neither training nor a metric takes that
+            "update marts.training_examples set label = null"  # neither training nor a metric accepts that
             " where as_of in (select as_of from marts.snapshots where role = 'evaluation')"
         ).fetchall()
     assert spoilt > 0

@@ -1,4 +1,4 @@
-"""Two consecutive nights, from three platforms' warehouses and back into them."""
+"""Two consecutive nights: from three platforms' warehouses to lists in these warehouses."""
 
 import json
 import re
@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.mlflow.registry import Registry
-from infra.settings import Settings
 from tests.e2e.conftest import (
     FIRST,
     SECOND,
@@ -25,6 +24,7 @@ from tests.e2e.conftest import (
     files,
     nightly,
     served,
+    settings_of,
 )
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -161,7 +161,7 @@ def test_the_report_needs_no_network(two_nights: TwoNights) -> None:
 
 
 def test_mlflow_has_a_champion_with_its_lineage(two_nights: TwoNights) -> None:
-    champion = Registry(Settings(home=two_nights.home)).champion()
+    champion = Registry(settings_of(two_nights.home)).champion()
     assert champion is not None
     assert champion.tags["as_of"] in (str(FIRST), str(SECOND))
     assert champion.tags["identity_snapshot"] == f"identity/as_of={champion.tags['as_of']}"

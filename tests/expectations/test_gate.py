@@ -47,6 +47,11 @@ def test_message_of_a_stopped_gate_is_complete_and_holds_no_row():
     )
 
 
+def test_a_check_keeps_the_arguments_of_its_expectation():
+    [check] = run_gate("till", suite(positive()), BROKEN, as_of=AS_OF).checks
+    assert check.arguments == {"column": "amount", "min_value": 0.0, "strict_min": True}
+
+
 def test_a_warning_lets_the_night_pass():
     result = run_gate("till", suite(positive(warn)), BROKEN, as_of=AS_OF)
     assert result.verdict == "warn"
@@ -116,7 +121,7 @@ def test_promotion_is_shown_as_a_gate_and_never_stops(promote, verdict):
 
 
 def test_importing_every_suite_leaves_great_expectations_and_pandas_alone():
-    modules = ["gate", "loads", "reconciliation", "training_data", "recommendations"]
+    modules = ["gate", "data_docs", "loads", "reconciliation", "training_data", "recommendations"]
     code = f"""
 import importlib, sys
 for module in {modules}: importlib.import_module("expectations." + module)

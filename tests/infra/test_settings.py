@@ -1,6 +1,9 @@
 """The settings, and the page that lists them."""
 
+from pathlib import Path
+
 import pytest
+from pydantic import SecretStr
 
 from infra.settings import DEMO_TOKEN_KEY, PROJECT_ROOT, Settings, settings_page
 
@@ -26,6 +29,18 @@ def test_the_token_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_demo_key_is_known_for_one() -> None:
     assert Settings().uses_demo_token_key
     assert "demo" in DEMO_TOKEN_KEY
+
+
+def test_the_environment_gives_the_same_settings_again_and_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(
+        home=Path("/data"), warehouse=Path("/data/w.duckdb"), horizon_days=3, auto_promote=False, diversity=0.25,
+        training_params={"hidden": [64, 32]}, token_key=SecretStr("s3cret-of-the-house"),
+    )  # fmt: skip
+    environment = settings.environment()
+    assert "s3cret" not in str(environment)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Settings(token_key=settings.token_key) == settings
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from dags.steps.records import (
     ServingModel,
     WrittenBack,
 )
+from expectations.data_docs import build_data_docs
 from expectations.gate import GateResult
 from infra.identity_store import identity_key
 from infra.report.facts import JudgedSource, MetricPoint
@@ -47,7 +48,8 @@ LISTS = f"select * exclude (person_id, account_id) from marts.reported_lists {OF
 
 def report(night: Night) -> None:
     """Write the page to the lake and to the MLflow run of the model that scored the night."""
-    summary = _summary(night)
+    data_docs = build_data_docs(night.settings.home.absolute() / "great_expectations", _gates(night))
+    summary = _summary(night, data_docs)
     night.write(summary)
     page = render(summary)
     night.lake.put(night.key("report.html"), page.encode())
@@ -70,7 +72,7 @@ def _log_to_mlflow(night: Night, page: str) -> None:
             registry.log_report(version, file)
 
 
-def _summary(night: Night) -> NightSummary:
+def _summary(night: Night, data_docs: Path) -> NightSummary:
     comparison = night.read(Evaluation).comparison
     serving, linked = night.read(ServingModel), night.read(Linked, "person")
     return NightSummary.model_validate(
@@ -103,6 +105,7 @@ def _summary(night: Night) -> NightSummary:
             ).to_pylist(),
             "links": {
                 "report": night.lake.uri(night.key("report.html")),
+                "data_docs": str(data_docs),
                 "airflow_log": str(night.settings.home / "logs" / f"nightly-{night.as_of}.log"),
                 "mlflow_run": f"{serving.run_id} (`make up` shows it)" if serving.run_id else None,
             },

@@ -1,6 +1,7 @@
 """The small demo as a whole: what its warehouses and its truth promise."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +14,6 @@ from infra.demo import build_demo
 from infra.demo.people import HUB_EMAIL
 
 EVENT_TABLES = ("watch_log", "order_lines", "posts")
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("platforms") / "demo"
-    build_demo(target, "small")
-    return target
 
 
 def read_tables(demo: Path) -> dict[str, pd.DataFrame]:
@@ -293,9 +287,9 @@ def test_another_seed_gives_other_content(truth: dict[str, pd.DataFrame], tmp_pa
     assert not truth["accounts"].equals(pd.read_parquet(tmp_path / "other" / "truth" / "accounts.parquet"))
 
 
-def test_a_built_demo_is_left_alone_with_what_was_written_back(tmp_path: Path) -> None:
+def test_a_built_demo_is_left_alone_with_what_was_written_back(demo: Path, tmp_path: Path) -> None:
     target = tmp_path / "demo"
-    build_demo(target, "small")
+    shutil.copytree(demo, target)
     written_back = target / "forum" / "recommendations" / "recommendations-1998-01-01.jsonl"
     written_back.parent.mkdir()
     written_back.write_text("{}\n")

@@ -235,6 +235,7 @@ def facts() -> dict:
         ],
         "links": {
             "report": "/home/ada/crossrec/var/reports/2000-12-15.html",
+            "data_docs": "/home/ada/crossrec/var/great_expectations/uncommitted/data_docs/local_site/index.html",
             "airflow_log": "/home/ada/crossrec/var/logs/nightly-2000-12-15.log",
             "mlflow_run": "sqlite:////home/ada/crossrec/var/mlflow/mlflow.db run 9f1c2ab04e",
         },

@@ -32,7 +32,11 @@ def test_everything_a_person_wants_fits_two_screens(summary):
 
 
 def test_paths_are_never_wrapped(summary):
-    assert "/home/ada/crossrec/var/logs/nightly-2000-12-15.log\n" in printed(summary, width=40)
+    text = printed(summary, width=40)
+    assert "/home/ada/crossrec/var/logs/nightly-2000-12-15.log\n" in text
+    assert (
+        "Data Docs    /home/ada/crossrec/var/great_expectations/uncommitted/data_docs/local_site/index.html\n" in text
+    )
 
 
 def test_markup_in_a_title_is_only_text(facts):
