@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import jinja2
@@ -15,10 +16,8 @@ def create_views(warehouse: duckdb.DuckDBPyConnection, *models: str, sources: di
         warehouse.execute(f"create or replace view {_relation(model)} as {compiled(model, sources)}")
 
 
-def create_tables(warehouse: duckdb.DuckDBPyConnection, *models: str, **variables: object) -> None:
-    """Create each model as a table, where DuckDB's variables have these values: settings, or the night as `as_of`."""
-    for name, value in variables.items():
-        warehouse.execute(f"set variable {name} = $value", {"value": value})
+def create_tables(warehouse: duckdb.DuckDBPyConnection, *models: str) -> None:
+    """Create each model as a table of the warehouse. Settings have their defaults."""
     for model in models:
         warehouse.execute(f"create or replace table {_relation(model)} as {compiled(model)}")
 
@@ -47,6 +46,7 @@ def _environment() -> jinja2.Environment:
         "is_incremental": lambda: False,
         "return": lambda value: value,
         "graph": {},
+        "model": SimpleNamespace(resource_type="model"),
     }
     for file in sorted((DBT_PROJECT / "macros").glob("*.sql")):
         module = environment.get_template(f"macros/{file.name}").module

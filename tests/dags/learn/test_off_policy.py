@@ -50,7 +50,7 @@ def night(tmp_path: Path) -> Night:
     night = Night(CUT, settings=Settings(home=tmp_path, horizon_days=7))
     with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
         warehouse.execute(MARTS)
-        create_tables(warehouse, "evaluation_rewards", horizon_days=7)
+        create_tables(warehouse, "evaluation_rewards")
     names = ["person_id", "account_id", "item_id", "slot", "propensity"]
     lists = [dict(zip(names, row, strict=True)) | {"platform": "shop"} for row in LISTS]
     night.write_table(night.key("lists.parquet"), pa.Table.from_pylist(lists))

@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 -- A source that was excluded for a platform has no part in its lists, and so is no reason for them.
 with declared as (
     select

@@ -17,10 +17,7 @@ final as (
         interactions.event_id,
         ---- words
         coalesce(products.title, interactions.item_id) as title,
-        concat(
-            interactions.event_type,
-            coalesce(concat(' ', cast(round(100 * interactions.value) as integer), '%'), '')
-        ) as what,
+        interactions.event_type || coalesce(' ' || cast(round(100 * interactions.value) as integer) || '%', '') as what,
         ---- times
         interactions.occurred_at
     from interactions
