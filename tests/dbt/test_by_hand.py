@@ -17,23 +17,36 @@ from infra.settings import PROJECT_ROOT, Settings
 from infra.warehouse import DBT_PROJECT, connect, run_dbt
 from tests.dbt.conftest import NIGHTS, Warehouse
 
+Dbt = Callable[..., subprocess.CompletedProcess[str]]
 
-def dbt(settings: Settings, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `dbt` in the folder of the project, with nothing but the settings in the environment."""
-    environment = {
-        **os.environ,
-        **settings.environment(),
-        "PYTHONPATH": str(PROJECT_ROOT),
-        "DBT_TARGET_PATH": str(settings.home / "target"),
-        "DBT_LOG_PATH": str(settings.home / "logs"),
-        **variables,
-    }
-    program = str(Path(sys.executable).parent / "dbt")
-    return subprocess.run([program, *arguments], cwd=DBT_PROJECT, env=environment, capture_output=True, text=True)
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What dbt parsed once is there for the next test."""
+    return tmp_path_factory.mktemp("target")
+
+
+@pytest.fixture
+def dbt(target: Path) -> Dbt:
+    """Runs `dbt` in the folder of the project, with nothing but the settings in the environment."""
+
+    def dbt(settings: Settings, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            **settings.environment(),
+            "PYTHONPATH": str(PROJECT_ROOT),
+            "DBT_TARGET_PATH": str(target),
+            "DBT_LOG_PATH": str(settings.home / "logs"),
+            **variables,
+        }
+        program = str(Path(sys.executable).parent / "dbt")
+        return subprocess.run([program, *arguments], cwd=DBT_PROJECT, env=environment, capture_output=True, text=True)
+
+    return dbt
 
 
 def test_dbt_builds_and_tests_the_last_nights_models_and_describes_them(
-    backfilled: Warehouse, copy_of: Callable[[Warehouse], Warehouse]
+    dbt: Dbt, target: Path, backfilled: Warehouse, copy_of: Callable[[Warehouse], Warehouse]
 ) -> None:
     copy = copy_of(backfilled)
     before = copy.content()
@@ -50,22 +63,22 @@ def test_dbt_builds_and_tests_the_last_nights_models_and_describes_them(
 
     done = dbt(copy.settings, "docs", "generate")
     assert done.returncode == 0, done.stdout
-    manifest = json.loads((copy.settings.home / "target" / "manifest.json").read_text())
-    catalog = json.loads((copy.settings.home / "target" / "catalog.json").read_text())
+    manifest = json.loads((target / "manifest.json").read_text())
+    catalog = json.loads((target / "catalog.json").read_text())
     assert {"person_id", "platform"} <= {*catalog["nodes"]["model.crossrec.person_accounts"]["columns"]}
     exposed = {exposure["name"]: exposure["type"] for exposure in manifest["exposures"].values()}
     assert exposed == {"recommendation_lists": "application", "nightly_report": "dashboard", "ranker": "ml"}
 
 
-def test_where_there_is_no_night_dbt_says_so_once(tmp_path: Path) -> None:
+def test_where_there_is_no_night_dbt_says_so_once(dbt: Dbt, tmp_path: Path) -> None:
     done = dbt(Settings(home=tmp_path), "build", "--select", "stg_shop__accounts", "persons")
-    assert done.returncode == 1
+    assert done.returncode == 2, "nothing was tried"
     said = "dbt knows no night yet: run `crossrec nightly` first, or set CROSSREC_DBT_AS_OF=YYYY-MM-DD"
     assert done.stdout.count(said) == 1
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_date_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_date_that_is_none_is_told(dbt: Dbt, tmp_path: Path) -> None:
     done = dbt(Settings(home=tmp_path), "build", "--select", "persons", CROSSREC_DBT_AS_OF="yesterday")
     assert "CROSSREC_DBT_AS_OF is no date. Received: 'yesterday'. Remedy: write it as YYYY-MM-DD." in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
