@@ -8,7 +8,7 @@ import pyarrow as pa
 from infra.counterfactuals.warehouse import Rows, copied
 from infra.platforms.relation import literal
 from infra.settings import Settings
-from infra.warehouse import connect, query, run_dbt
+from infra.warehouse import connect, lock, query, run_dbt
 
 MADE = ("candidates", "person_sequences")
 BUILT = ["run", "--select", *(f"int_events+,+{name}" for name in MADE), "--exclude", "int_events", "candidate_pairs"]
@@ -41,7 +41,7 @@ def replace_candidates(settings: Settings, as_of: date, *, targets: Sequence[str
     pairs = Rows("list_contains($targets, platform)", {"targets": list(targets)})
     with copied(settings, events, pairs) as copy:
         run_dbt(copy, BUILT, as_of)
-        with connect(settings, read_only=False) as warehouse:
+        with connect(settings, read_only=False) as warehouse, lock(copy, "reads", shared=True):
             warehouse.execute(f"attach {literal(str(copy.warehouse_path))} as copy (read_only)")
             warehouse.begin()
             for table in ("candidate_sources", *MADE):

@@ -9,7 +9,7 @@ import duckdb
 
 from infra.platforms.relation import literal
 from infra.settings import Settings
-from infra.warehouse import connect
+from infra.warehouse import connect, lock
 
 SCHEMAS = ("seeds", "intermediate", "marts")
 # accounts, items and their identity have no past, so every copy has tonight's
@@ -42,7 +42,7 @@ def copied(settings: Settings, events: Rows, pairs: Rows) -> Iterator[Settings]:
     }
     copy = Settings(**settings.model_dump() | own)
     try:
-        with connect(copy, read_only=False) as warehouse:
+        with lock(settings, "reads", shared=True), connect(copy, read_only=False) as warehouse:
             warehouse.execute(f"attach {literal(str(settings.warehouse_path))} as present (read_only)")
             for schema in SCHEMAS:
                 warehouse.execute(f"create schema {schema}")
