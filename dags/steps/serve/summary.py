@@ -160,5 +160,8 @@ def _people(night: Night) -> list[dict[str, Any]]:
 
 
 def _lists(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    platforms = dict.fromkeys(item["platform"] for item in items)
-    return [{"platform": name, "items": [item for item in items if item["platform"] == name]} for name in platforms]
+    """The rows by platform; the row of an item does not repeat it."""
+    lists: dict[str, list[dict[str, Any]]] = {}
+    for item in items:
+        lists.setdefault(item.pop("platform"), []).append(item)
+    return [{"platform": platform, "items": rows} for platform, rows in lists.items()]
