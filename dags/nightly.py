@@ -50,6 +50,8 @@ def nightly():
     with TaskGroup("learn", prefix_group_id=False) as learn:
         chain(
             step("build_marts", "learn.build_marts")(),
+            step("train_towers", "learn.train_towers")(),
+            step("build_candidates", "learn.build_marts")(),
             step("judge_sources", "learn.judge_sources")(),
             step("exclude_sources", "learn.exclude_sources")(),
             [

@@ -6,9 +6,9 @@ from infra.warehouse import run_dbt
 LISTS = "tag:lists"  # read the ranked rows of the night, which are not there before every shard is scored
 
 
-def build(night: Night, select: str, *options: str) -> None:
+def build(night: Night, select: str, *options: str, exclude: str = "") -> None:
     """Build the selected models for the night with their data tests; models of lists only where they are asked for."""
-    unwanted = ["test_type:unit"] if select == LISTS else ["test_type:unit", LISTS]
+    unwanted = ["test_type:unit", *([] if select == LISTS else [LISTS]), *exclude.split()]
     run_dbt(
         night.settings,
         ["build", "--select", select, "--exclude", *unwanted, "--fail-fast", *options],

@@ -113,6 +113,18 @@ class MartsBuiltWith(Record):
 # --- learn
 
 
+class BuildPlan(Record):
+    """How dbt builds the marts of this night: of all snapshots again, or only of those that are missing and tonight's."""
+
+    full_refresh: bool
+
+
+class TrainedTowers(Record):
+    """The version of the two towers that learned from tonight's snapshot; None where nobody has two positive interactions."""
+
+    version: int | None
+
+
 class LeakageCheck(Fingerprinted):
     """The newest labelled snapshot that was built with the future and without it, and found equal."""
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from zipfile import BadZipFile, ZipFile
 
 import mlflow
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # TensorFlow takes seconds to import, and most of the registr
     import keras
 
 CHALLENGER, CHAMPION = "challenger", "champion"
-RANKER, LINKAGE = "ranker", "linkage"  # tag `kind` of a registered model
+RANKER = "ranker"  # tag `kind` of a registered model, beside those of `log_files`
 _FEATURES = "features"  # key of a version's metadata
 
 
@@ -179,24 +179,25 @@ class Registry(Tracking):
 
     # --- linkage models
 
-    def log_linkage(
+    def log_files(
         self,
         files: Mapping[str, bytes],
         charts: Mapping[str, Figure],
         *,
+        kind: Literal["linkage", "towers"],
         as_of: date,
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
     ) -> ModelVersion:
-        """Logs one training of a linkage model as a run, and registers its `files` as a version (challenger).
+        """Logs one training of a model that is data alone as a run, and registers its `files` as a version (challenger).
 
         Raises:
             RegistryError: the name is that of another kind of model.
         """
-        self._claim(LINKAGE)
+        self._claim(kind)
         lineage = {"as_of": as_of.isoformat(), **tags}
         with (
-            self._run(f"{self.name} {as_of}", "linkage training", lineage) as run,
+            self._run(f"{self.name} {as_of}", f"{kind} training", lineage) as run,
             tempfile.TemporaryDirectory() as folder,
         ):
             mlflow.log_metrics(dict(metrics))
@@ -204,12 +205,12 @@ class Registry(Tracking):
                 mlflow.log_figure(figure, f"charts/{name}")
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
-            mlflow.log_artifacts(folder, "linkage")
-        return self._registered(f"{run.info.artifact_uri}/linkage", run.info.run_id, lineage)
+            mlflow.log_artifacts(folder, kind)
+        return self._registered(f"{run.info.artifact_uri}/{kind}", run.info.run_id, lineage)
 
-    def load_linkage(self, version: ModelVersion) -> dict[str, bytes]:
-        """The files of `log_linkage`, by name."""
-        folder = Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="linkage"))
+    def load_files(self, version: ModelVersion, kind: Literal["linkage", "towers"]) -> dict[str, bytes]:
+        """The files of `log_files`, by name."""
+        folder = Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=kind))
         return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
 

@@ -42,9 +42,10 @@ def towers(interactions: pa.Table, products: pa.Table, persons: pa.Array, seed: 
         seed: of the first weights and of the drawn examples.
 
     Returns:
-        ``VECTORS``: a row of kind ``product`` for each of ``products``, and a row of kind ``person`` for each of ``persons`` with an
-        interaction, each kind in order of ids. The last entry is the bias of a product, which depends on its popularity, and 1
-        for a person. There are no rows where nobody has two interactions.
+        ``VECTORS``, each kind in order of ids: a row of kind ``product`` for each of ``products``, and a row of kind ``person`` for each
+        of ``persons`` with an interaction. The last entry is the bias of a product, which depends on its popularity, and 1
+        for a person. The other kinds are the weights that encode further persons and products (`_Towers.weights`). There are
+        no rows where nobody has two interactions.
     """
     products = products.sort_by("product_id")
     names = products["product_id"].combine_chunks()
@@ -66,7 +67,11 @@ def towers(interactions: pa.Table, products: pa.Table, persons: pa.Array, seed: 
 
     known = persons.filter(pc.is_in(persons, people)).sort()
     of_persons = network.of_all_persons(timelines, positions_in(known, people))
-    return pa.concat_tables([_table("product", names, network.of_products()), _table("person", known, of_persons)])
+    tables = [_table("product", names, network.of_products()), _table("person", known, of_persons)]
+    for kind, weights in network.weights().items():
+        ids = pa.array([f"{row:05}" for row in range(len(weights))])
+        tables.append(_table(kind, ids, np.c_[weights, np.zeros(len(weights), np.float32)]))
+    return pa.concat_tables(tables)
 
 
 def _table(kind: str, ids: pa.Array, vectors: npt.NDArray[np.float32]) -> pa.Table:
@@ -184,6 +189,21 @@ class _Towers:
 
         order = np.random.default_rng(self.seed).permutation(len(wanted)).astype(np.int32)
         tf.function(run)(tf.constant(order))
+
+    def weights(self) -> dict[str, npt.NDArray[np.float32]]:
+        """What encodes persons and the content of products, each (rows, DIMENSIONS).
+
+        ``content`` has the embeddings of hashed words. Attention to an interaction is the product of its vector and ``key``, plus
+        the first entry of ``age`` for its step of age; ``turn`` is the matrix by which the mean is multiplied.
+        """
+        by_age = np.zeros((AGE_STEPS, DIMENSIONS), np.float32)
+        by_age[:, 0] = self.by_age.numpy()
+        return {
+            "content": self.content.numpy(),
+            "key": self.key.numpy()[None],
+            "turn": self.turn.numpy(),
+            "age": by_age,
+        }
 
     def of_products(self) -> npt.NDArray[np.float32]:
         """Vectors and, last, biases (products, DIMENSIONS + 1)."""

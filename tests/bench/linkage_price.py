@@ -16,7 +16,8 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from dags.steps.learn.build_marts import build_marts
+from dags.steps.learn.build_marts import build_candidates, build_marts
+from dags.steps.learn.train_towers import train_towers
 from dags.steps.night import Night
 from infra.deploy.embedded import airflow_environment
 from infra.identity_store import identity_key
@@ -47,6 +48,8 @@ def price(levels: tuple[float, ...] = LEVELS, thresholds: tuple[float, ...] = TH
         for error, level, persons in _identities(night, truth, levels, thresholds):
             night.write_table(identity_key(AS_OF.isoformat(), "account_persons"), persons)
             build_marts(night)
+            train_towers(night)
+            build_candidates(night)
             values = by_list_of(night, ((RANKER, seed, scored) for seed, scored in by_ranker(night)))
             ndcg = values.set_index(["person_id", "platform"])["ndcg_at_10"]
             value, (low, high) = float(ndcg.mean()), interval(ndcg)

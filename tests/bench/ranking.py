@@ -20,10 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.progress import track
 
-from dags.steps.learn.build_marts import BUILT_WITH, build_marts
+from dags.steps.learn.build_marts import BUILT_WITH, build_candidates, build_marts
 from dags.steps.learn.examples import examples_of, feature_spec, split
 from dags.steps.learn.held_out import held_out_of
 from dags.steps.learn.train import params_of
+from dags.steps.learn.train_towers import train_towers
 from dags.steps.night import Night
 from infra.identity_store import identity_key
 from infra.settings import Settings
@@ -217,6 +218,8 @@ def each_account_alone(night: Night, folder: Path) -> Night:
     alone = pc.binary_join_element_wise(persons["platform"], persons["account_id"], ":")
     apart.write_table(key, persons.set_column(persons.column_names.index("person_id"), "person_id", alone))
     build_marts(apart)
+    train_towers(apart)
+    build_candidates(apart)
     return apart
 
 
@@ -235,6 +238,8 @@ def newcomers(night: Night, folder: Path) -> pd.DataFrame:
     new_there = join_one_by_one(staggered.settings).to_pandas()
     staggered.lake.delete(BUILT_WITH)  # so that all cuts are built again
     build_marts(staggered)
+    train_towers(staggered)
+    build_candidates(staggered)
     popular = [shown for shown in simple_methods(staggered) if shown[0].startswith("popularity")]
     fused = [(FUSED, seed, scored) for seed, scored in by_ranker(staggered)]
     return by_list_of(staggered, [*popular, *fused]).merge(new_there[new_there["role"] == "evaluation"], on=LISTS)

@@ -5,11 +5,12 @@ from typing import Any
 
 import duckdb
 
-from dags.steps.learn.build_marts import build_marts
+from dags.steps.learn.build_marts import build_candidates, build_marts
 from dags.steps.learn.check_promotion import check_promotion
 from dags.steps.learn.choose_serving_model import choose_serving_model
 from dags.steps.learn.evaluate import evaluate
 from dags.steps.learn.train import train
+from dags.steps.learn.train_towers import train_towers
 from dags.steps.merge.check_identity import check_identity
 from dags.steps.merge.decisions import decide
 from dags.steps.merge.kinds import PERSON, Kind
@@ -33,6 +34,8 @@ def identify(night: Night) -> None:
 def identity_to_lists(night: Night) -> None:
     identify(night)
     build_marts(night)
+    train_towers(night)
+    build_candidates(night)
     train(night)
     evaluate(night)
     check_promotion(night)

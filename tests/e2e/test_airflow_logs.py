@@ -45,7 +45,7 @@ def test_the_log_of_each_task_opens_where_airflow_looks_for_it(two_nights: TwoNi
 
 
 def test_every_node_of_dbt_is_in_the_log_with_its_time(two_nights: TwoNights, runs: list[sqlite3.Row]) -> None:
-    nodes = [line["event"] for line in lines(two_nights, runs[0]["run_id"], "task_id=build_marts")]
+    nodes = [line["event"] for line in lines(two_nights, runs[0]["run_id"], "task_id=build_candidates")]
     built = [node for node in nodes if node.startswith("dbt ")]
     total = int(built[0].split()[1].partition("/")[2])
     assert len(built) == total

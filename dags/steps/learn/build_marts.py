@@ -1,4 +1,4 @@
-"""Step 5: dbt builds the marts, after linkage."""
+"""Step 5: dbt builds the marts, after linkage: those that the towers learn from, and after training those that need the towers."""
 
 import hashlib
 import logging
@@ -9,7 +9,7 @@ from dags.steps.learn.examples import feature_spec
 from dags.steps.merge.kinds import KINDS, PERSON, PRODUCT, Kind
 from dags.steps.merge.with_events import with_events
 from dags.steps.night import Night, parsed
-from dags.steps.records import MartsBuiltWith
+from dags.steps.records import BuildPlan, MartsBuiltWith
 from infra.generators import generator_names
 from infra.identity_store import identity_key
 from infra.warehouse import DBT_PROJECT, query
@@ -18,18 +18,31 @@ from ml.identity.ids import moves
 log = logging.getLogger(__name__)
 
 BUILT_WITH = "identity/marts_built_with.json"
+TOWERS = "tower_vectors"
 
 
 def build_marts(night: Night) -> None:
-    """Build the marts, with their tests.
+    """Build the marts that do not need the towers, with their tests, and leave word whether all snapshots are built again.
 
-    All snapshots are built again where a feature is new, where merges or splits gave a record another history, or where
-    other platforms than before declare repeat consumption, or where there are other generators.
+    They are where a feature is new, where merges or splits gave a record another history, where other platforms than before
+    declare repeat consumption, or where there are other generators.
     """
-    anew = bool(_new_features(night)) or _changed_past(night)
-    build(night, "tag:marts", *(["--full-refresh"] if anew else []))
+    plan = BuildPlan(full_refresh=bool(_new_features(night)) or _changed_past(night))
+    night.write(plan)
+    # a test of two marts waits for both of them
+    build(night, "tag:marts", "--indirect-selection", "cautious", *options_of(plan), exclude=f"{TOWERS}+")
+
+
+def build_candidates(night: Night) -> None:
+    """Build the marts that need the towers: candidates and what is made of them."""
+    build(night, f"{TOWERS}+", *options_of(night.read(BuildPlan)), exclude=TOWERS)
     # only now, so that the next build repeats a build that was killed halfway
     night.lake.put(BUILT_WITH, _built_with(night).model_dump_json(indent=1).encode())
+
+
+def options_of(plan: BuildPlan) -> list[str]:
+    """Options of dbt."""
+    return ["--full-refresh"] if plan.full_refresh else []
 
 
 def _changed_past(night: Night) -> bool:

@@ -43,7 +43,7 @@ def serving_model(night: Night, kind: Kind) -> TrainedLinkage | None:
     version = registry.champion()
     if version is None:
         return None
-    files = registry.load_linkage(version)
+    files = registry.load_files(version, "linkage")
     frequencies = kind.store(night.lake).frequencies(version.version, [*kind.spec.term_frequencies])
     return TrainedLinkage(
         str(version.version),

@@ -76,9 +76,10 @@ def _register(
     buffer = io.BytesIO()
     pq.write_table(vectors, buffer, compression="zstd")
     points = json.dumps(curve.to_pylist() if curve is not None else [])
-    version = registry.log_linkage(
+    version = registry.log_files(
         {MODEL: model.to_json().encode(), INTERESTS: buffer.getvalue(), CURVE: points.encode()},
         charts,
+        kind="linkage",
         as_of=night.as_of,
         metrics={"records": records, "prior": model.prior},
         tags={"run_id": night.run_id, "records": str(records)},

@@ -24,13 +24,15 @@ def test_all_snapshots_are_built_again_where_a_platform_declares_repeat_consumpt
     """Labels and candidates of earlier snapshots were made by the other rule."""
     night = Night(date(2000, 12, 15), settings=Settings(home=tmp_path))
     runs: list[tuple[str, ...]] = []
-    monkeypatch.setattr(build, "build", lambda _, select, *options: runs.append((select, *options)))
+    monkeypatch.setattr(build, "build", lambda _, select, *options, exclude: runs.append((select, *options[-1:])))
     caplog.set_level("INFO", "dags.steps")
     for platforms in (declared(), declared(), declared(repeat_consumption=True), declared(repeat_consumption=True)):
         monkeypatch.setattr(Night, "platforms", platforms)
         build.build_marts(night)
-    anew, as_ever = ("tag:marts", "--full-refresh"), ("tag:marts",)
-    assert runs == [anew, as_ever, anew, as_ever]
+        build.build_candidates(night)
+    anew = [("tag:marts", "--full-refresh"), ("tower_vectors+", "--full-refresh")]
+    as_ever = [("tag:marts", "cautious"), ("tower_vectors+",)]
+    assert runs == [*anew, *as_ever, *anew, *as_ever]
     assert caplog.messages == ["other platforms than before declare repeat consumption; all snapshots are built again"]
 
 
@@ -40,12 +42,14 @@ def test_all_snapshots_are_built_again_where_there_is_another_generator(
     """Otherwise the ranker would learn from snapshots without its candidates."""
     night = Night(date(2000, 12, 15), settings=Settings(home=tmp_path))
     runs: list[tuple[str, ...]] = []
-    monkeypatch.setattr(build, "build", lambda _, select, *options: runs.append((select, *options)))
+    monkeypatch.setattr(build, "build", lambda _, select, *options, exclude: runs.append((select, *options[-1:])))
     monkeypatch.setattr(Night, "platforms", declared())
     caplog.set_level("INFO", "dags.steps")
     for names in (["repeats"], ["repeats"], ["repeats", "ease"], ["ease", "repeats"]):
         monkeypatch.setattr(build, "generator_names", lambda _, names=names: names)
         build.build_marts(night)
-    anew, as_ever = ("tag:marts", "--full-refresh"), ("tag:marts",)
-    assert runs == [anew, as_ever, anew, as_ever]
+        build.build_candidates(night)
+    anew = [("tag:marts", "--full-refresh"), ("tower_vectors+", "--full-refresh")]
+    as_ever = [("tag:marts", "cautious"), ("tower_vectors+",)]
+    assert runs == [*anew, *as_ever, *anew, *as_ever]
     assert caplog.messages == ["there are other generators than before; all snapshots are built again"]

@@ -34,7 +34,7 @@ def settings(home: Path, request: pytest.FixtureRequest) -> Settings:
 def registered(settings: Settings) -> Callable[[], ModelVersion]:
     """Registers one more version, which becomes the challenger."""
     registry = Registry(settings)
-    return lambda: registry.log_linkage({"model": b""}, {}, as_of=AS_OF, metrics={}, tags={})
+    return lambda: registry.log_files({"model": b""}, {}, kind="linkage", as_of=AS_OF, metrics={}, tags={})
 
 
 def judged(version: ModelVersion, as_of: date = AS_OF) -> JudgedVersion:

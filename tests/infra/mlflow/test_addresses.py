@@ -39,7 +39,7 @@ def log(registry: Registry, trained: TrainedModel) -> ModelVersion:
 
 def log_files(settings: Settings) -> ModelVersion:
     registry = Registry(settings, "crossrec-people")
-    return registry.log_linkage({"model.json": b"{}"}, {}, as_of=date(2000, 12, 15), metrics={}, tags={})
+    return registry.log_files({"model.json": b"{}"}, {}, kind="linkage", as_of=date(2000, 12, 15), metrics={}, tags={})
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_moved_home_loads_scores_and_logs_where_it_is_now(first: Path, trained
     people = Registry(Settings(home=new), "crossrec-people")
     linkage = people.challenger()
     assert linkage is not None
-    assert people.load_linkage(linkage) == {"model.json": b"{}"}
+    assert people.load_files(linkage, "linkage") == {"model.json": b"{}"}
     registry.load(log(registry, trained))
     assert not old.exists()
 

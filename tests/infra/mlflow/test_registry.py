@@ -201,7 +201,9 @@ def test_two_models_of_one_name_are_refused(settings: Settings, trained: Trained
     """Whoever names the ranker as the linkage models are named, or the other way round."""
 
     def log_files(registry: Registry) -> ModelVersion:
-        return registry.log_linkage({"model.json": b"{}"}, {}, as_of=date(2000, 12, 15), metrics={}, tags={})
+        return registry.log_files(
+            {"model.json": b"{}"}, {}, kind="linkage", as_of=date(2000, 12, 15), metrics={}, tags={}
+        )
 
     people = Registry(settings, "crossrec-people")
     assert log_files(people).version == 1
@@ -210,7 +212,7 @@ def test_two_models_of_one_name_are_refused(settings: Settings, trained: Trained
         log(people, trained, "named like a linkage model")
     with pytest.raises(RegistryError, match=r"of kind linkage, where all others are of kind ranker"):
         log_files(Registry(settings))
-    assert len(people.load_linkage(log_files(people))) == 1
+    assert len(people.load_files(log_files(people), "linkage")) == 1
 
 
 def test_pyfunc_scores_raw_columns(trained: TrainedModel, version: ModelVersion) -> None:

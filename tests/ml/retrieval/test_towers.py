@@ -9,6 +9,7 @@ from ml.retrieval import towers as module
 from ml.retrieval.towers import DIMENSIONS, VECTORS, towers
 
 CATEGORIES = ("crime", "comedy")
+WEIGHTS = ("content", "key", "turn", "age")
 PERSONS = pa.array([f"{category} {n:02}" for category in CATEGORIES for n in range(40)])
 
 
@@ -75,9 +76,13 @@ def test_vectors_come_by_kind_and_id_whatever_the_order_of_rows(monkeypatch) -> 
     )
     assert once.schema == VECTORS
     assert once.equals(again)
-    assert once["id"].to_pylist() == [*sorted(catalogue()["product_id"].to_pylist()), *sorted(PERSONS.to_pylist())]
+    assert once["id"].to_pylist()[:102] == [
+        *sorted(catalogue()["product_id"].to_pylist()),
+        *sorted(PERSONS.to_pylist()),
+    ]
     assert np.isfinite(np.stack(once["vector"].to_pylist())).all()
-    assert once.num_rows == 22 + 80
+    kinds = once["kind"].to_pylist()
+    assert (kinds.count("product"), kinds.count("person")) == (22, 80)
 
 
 def test_a_vector_does_not_depend_on_who_else_is_asked_for(learned) -> None:
@@ -132,3 +137,18 @@ def test_a_vector_has_one_more_entry_for_the_popularity_of_a_product(learned) ->
     assert {vector[-1] for vector in persons["vector"].to_pylist()} == {1.0}
     products = dict(zip(learned["id"].to_pylist(), learned["vector"].to_pylist(), strict=True))
     assert products["crime film 0"][-1] > products["crime film 10"][-1]
+
+
+def test_the_weights_encode_a_person_as_the_towers_did(learned) -> None:
+    """From products' vectors, attention and the matrix alone, as whoever loads a registered version would."""
+    rows = {kind: np.stack(learned.filter(pc.equal(learned["kind"], kind))["vector"].to_pylist()) for kind in WEIGHTS}
+    products = learned.filter(pc.equal(learned["kind"], "product"))
+    vectors = dict(zip(products["id"].to_pylist(), np.stack(products["vector"].to_pylist()), strict=True))
+    own = tastes().filter(pc.equal(tastes()["person_id"], "crime 00")).to_pylist()
+    known = np.stack([vectors[row["product_id"]][:DIMENSIONS] for row in own])
+    steps = np.minimum(2.5 * np.log1p([row["age_days"] for row in own]), module.AGE_STEPS - 1).astype(int)
+    attention = np.exp(known @ rows["key"][0, :DIMENSIONS] + rows["age"][steps, 0])
+    expected = attention / attention.sum() @ known @ rows["turn"][:, :DIMENSIONS]
+    [found] = learned.filter(pc.equal(learned["id"], "crime 00"))["vector"].to_pylist()
+    assert found[:DIMENSIONS] == pytest.approx(expected, abs=1e-5)
+    assert rows["content"].shape == (module.TOKEN_ROWS, DIMENSIONS + 1)
