@@ -1,4 +1,4 @@
-"""The gate: run a suite over a frame, say what held and what did not, stop the night where it must.
+"""The gate: run a suite over a frame, report which checks held, and stop the night where one must hold.
 
 Great Expectations takes seconds to import, so it is imported by the functions that validate, never by this module.
 """
@@ -86,7 +86,7 @@ class GateResult(BaseModel):
 
 
 class GateStopped(RuntimeError):
-    """The night must not go on. ``results`` are the gates that stopped; the message says what to do about each."""
+    """The night must not go on. ``results`` are the gates that stopped. The message says what to do about each."""
 
     def __init__(self, *results: GateResult) -> None:
         super().__init__(*results)
@@ -108,7 +108,7 @@ def _explain(result: GateResult) -> str:
 def stop(description: str, *, why: str, remedy: str) -> dict[str, Any]:
     """Keyword arguments of an expectation whose failure stops the night.
 
-    ``description`` completes the sentence "expected ..." and so says what is right, not what is wrong.
+    ``description`` completes the sentence "expected ...": it names what is right, not what is wrong.
     """
     return {"description": description, "severity": "critical", "meta": {"why": why, "remedy": remedy}}
 

@@ -1,4 +1,4 @@
-"""Gate `leakage`: what a model learns from a cut must not depend on what happened after it."""
+"""Gate `leakage`: what a model learns from a snapshot must not depend on what happened after it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def frame(moved: Mapping[str, int], *, other_candidates: int) -> pa.Table:
-    """One row per feature: in how many candidates of the cut it moved when the future was deleted.
+    """One row per feature: in how many candidates of the snapshot it changed when the future was deleted.
 
-    ``other_candidates``, on every row, is how many candidates there are only with the future or only without it.
+    ``other_candidates``, on every row, counts the candidates that are there only with the future or only without it.
     """
     return pa.table(
         {
@@ -28,8 +28,8 @@ def frame(moved: Mapping[str, int], *, other_candidates: int) -> pa.Table:
     )
 
 
-def suite(cut: date, candidates: int) -> gx.ExpectationSuite:
-    """Rules over `frame` for ``cut``, at which there are so many ``candidates``."""
+def suite(as_of: date, candidates: int) -> gx.ExpectationSuite:
+    """Rules over `frame` for the snapshot of ``as_of``, which has so many ``candidates``."""
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
@@ -45,8 +45,8 @@ def suite(cut: date, candidates: int) -> gx.ExpectationSuite:
                 column="moved",
                 max_value=0,
                 **stop(
-                    f"no feature to move in any of {candidates:,} candidates when all that happened or became known on or "
-                    f"after {cut} is deleted",
+                    f"no feature to change in any of {candidates:,} candidates when all that happened or became known on or "
+                    f"after {as_of} is deleted",
                     why="the model learns from what it will not have when it scores: it looks good, and serves badly",
                     remedy=remedy,
                 ),
@@ -55,8 +55,8 @@ def suite(cut: date, candidates: int) -> gx.ExpectationSuite:
                 column="other_candidates",
                 max_value=0,
                 **stop(
-                    f"the same {candidates:,} candidates when all that happened or became known on or after {cut} is deleted",
-                    why="a list that the future has chosen holds more of what people then took than any real one",
+                    f"the same {candidates:,} candidates when all that happened or became known on or after {as_of} is deleted",
+                    why="a list that was made with the future holds more of what people then chose than any real list",
                     remedy=remedy,
                 ),
             ),

@@ -68,7 +68,7 @@ SCHEMA = pa.schema(
 def frame(profiles: Iterable[LoadProfile]) -> pa.Table:
     """The frame that `suite` checks, one row per table.
 
-    A share is taken of at least SMALLEST_BASE rows: one bad row of a quiet night's thirty must not stop it.
+    Shares are computed of at least SMALLEST_BASE rows, so that one bad row among thirty does not stop a quiet night.
     The volume ratio is null where neither tonight nor the median reaches SMALLEST_VOLUME rows.
     """
     return pa.Table.from_pylist([_row(profile) for profile in profiles], schema=SCHEMA)

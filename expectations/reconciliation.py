@@ -21,7 +21,7 @@ def frame(counts: pa.Table) -> pa.Table:
     """The frame that `suite` checks, one row per platform and contract.
 
     ``counts`` has platform, contract, raw_rows, staged_rows, duplicate_rows, quarantined_rows. The difference is
-    computed here again, so that the gate proves the counts and does not repeat a claim. A share is taken of at least
+    computed here again, so that the gate proves the counts and does not repeat a claim. A share is computed of at least
     SMALLEST_BASE rows.
     """
     raw, staged, duplicates, quarantined = (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GRAIN = ("as_of", "person_id", "platform", "item_id")
 POSITIVE_RATE = (0.0005, 0.5)
 LARGEST = sys.float_info.max
-# No honest feature of the demo, small or whole, was outside 0.33 to 0.73 at any cut; the best rankers known rarely pass 0.9
+# No honest feature of the demo, small or whole, was outside 0.33 to 0.73 in any snapshot; the best rankers known rarely pass 0.9
 # with all features together. A feature that knows the label is at 0.99 or 0.01.
 HIGHEST_AUC_ALONE = 0.95
 
@@ -34,7 +34,7 @@ def frame(examples: pa.Table, *, candidate_recall: float) -> pa.Table:
 
 
 def frame_of_features(newest: Mapping[str, float], older: Mapping[str, float]) -> pa.Table:
-    """One row per feature: its AUC alone at the newest labelled cut and over the older ones, null where there is none."""
+    """One row per feature: its AUC alone in the newest labelled snapshot and over the older ones; null where there is none."""
     features = list(dict.fromkeys([*newest, *older]))
     return pa.table(
         {"feature": pa.array(features, pa.string())}
@@ -60,27 +60,27 @@ def suite_of_features() -> gx.ExpectationSuite:
                 min_value=lowest,
                 max_value=highest,
                 **stop(
-                    f"no feature that tells the labels of {cuts} apart by itself (an AUC under {lowest:g} or over {highest:g})",
-                    why="what was known before as_of never says so well what happens after it: the feature reads the future",
+                    f"no feature that tells the labels of {snapshots} apart by itself (an AUC under {lowest:g} or over {highest:g})",
+                    why="what was known before as_of never predicts so well what happens after it: the feature reads the future",
                     remedy="look at its SQL: it must read only what was known before as_of (`known_by`), and no label. If it "
-                    "is honest, what it says is too easy to need a model: leave those candidates out, or raise "
+                    "is honest, such candidates are too easy to need a model: leave them out, or raise "
                     "HIGHEST_AUC_ALONE in `expectations/training_data.py` with the reason",
                 ),
             )
-            for column, cuts in (("newest", "the newest labelled cut"), ("older", "the older cuts"))
+            for column, snapshots in (("newest", "the newest labelled snapshot"), ("older", "the older snapshots"))
         ],
     )
 
 
 def suite_of_nothing() -> gx.ExpectationSuite:
-    """The one rule that an empty frame is asked: all others would say the same in many words."""
+    """The one rule for an empty frame. All other rules would fail for the same reason."""
     import great_expectations as gx
 
     return gx.ExpectationSuite(name="training_data", expectations=[_some_examples()])
 
 
 def suite_of_short_history(days_needed: int, first_night: date) -> gx.ExpectationSuite:
-    """The one rule before the first model: over a frame with ``days_of_history`` it says how many days are missing."""
+    """The one rule before the first model, over a frame with ``days_of_history``."""
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
@@ -92,8 +92,8 @@ def suite_of_short_history(days_needed: int, first_night: date) -> gx.Expectatio
                 min_value=days_needed,
                 **warn(
                     f"at least {days_needed} days of events",
-                    why="a model needs a snapshot to train on, with people who have two events before it and take something "
-                    "after it, and a later one to be held out",
+                    why="a model needs a snapshot to train on, with people who have two events before it and a positive "
+                    "interaction after it, and a later snapshot to be held out",
                     remedy="nothing: everybody gets the popular lists of their platform and segment until "
                     f"the night of {first_night}, the first that can train",
                 ),
@@ -176,8 +176,8 @@ def suite(
                 **stop(
                     "examples of at least two snapshots",
                     why="the newest is held out, so nothing is left to train on",
-                    remedy="see whether older cuts of `candidates` and `training_examples` are there, and whether anybody who had two "
-                    "events before them took something after them (`candidate_pairs`)",
+                    remedy="see whether older snapshots of `candidates` and `training_examples` are there, and whether anybody with "
+                    "two events before them had a positive interaction after them (`candidate_pairs`)",
                 ),
             ),
             gxe.ExpectColumnUniqueValueCountToBeBetween(
@@ -186,7 +186,7 @@ def suite(
                 **warn(
                     "examples of at least three snapshots",
                     why="the newest is held out, and one snapshot to train on teaches that week's fashion",
-                    remedy="nothing in the first weeks; later see whether older cuts of `candidates` are there, and whether "
+                    remedy="nothing in the first weeks; later see whether older snapshots of `candidates` are there, and whether "
                     "CROSSREC_TRAINING_SNAPSHOTS is 2 or more",
                 ),
             ),

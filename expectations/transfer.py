@@ -24,8 +24,8 @@ def suite() -> gx.ExpectationSuite:
     import great_expectations.expectations as gxe
 
     remedy = (
-        "nothing tonight: the source is dropped for those it does not help, until it helps again. Look at what the platform "
-        "has changed: a join by the wrong account id, a test system's events, an export that has lost its order"
+        "nothing tonight: the source is excluded for the platforms that it does not help, until it helps again. Look at what "
+        "the platform has changed: a join by the wrong account id, a test system's events, an export that has lost its order"
     )
     return gx.ExpectationSuite(
         name="transfer",
@@ -35,7 +35,7 @@ def suite() -> gx.ExpectationSuite:
                 column="verdict",
                 value_set=["tells nothing"],
                 **warn(
-                    "each platform's histories to foretell better than a stranger's",
+                    "each platform's histories to predict better than a stranger's",
                     why="events that do not belong to their accounts show people a stranger's taste",
                     remedy=remedy,
                 ),

@@ -65,8 +65,8 @@ def _acquire(descriptor: int, path: Path, *, shared: bool, wait: float) -> None:
 
 
 def _holder(descriptor: int) -> str:
-    """Who holds the lock alone, in that process's words; nobody leaves a note who shares it."""
-    return os.pread(descriptor, 1000, 0).decode(errors="replace") or "processes that read"
+    """The process that holds the lock alone, as its note says. Processes that share a lock leave no note."""
+    return os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process"
 
 
 def _write_note(descriptor: int, note: str) -> None:

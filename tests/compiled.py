@@ -1,7 +1,8 @@
 """A dbt model's SQL as dbt compiles it, for tests whose warehouse is made by hand: dbt itself needs seconds to begin."""
 
 from functools import cache
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import jinja2
@@ -9,25 +10,28 @@ import jinja2
 from infra.warehouse import DBT_PROJECT
 
 
-def create_views(warehouse: duckdb.DuckDBPyConnection, *models: str, **context: object) -> None:
-    """Create each model as a view of the warehouse, in the given order; what they read must be there.
-
-    ``context`` replaces what models and macros get from dbt, such as `graph`.
-    """
+def create_views(warehouse: duckdb.DuckDBPyConnection, *models: str, sources: dict[str, object] | None = None) -> None:
+    """Create each model as a view of the warehouse, in the given order; what they read must be there."""
     for model in models:
-        warehouse.execute(f"create or replace view {_relation(model)} as {compiled(model, **context)}")
+        warehouse.execute(f"create or replace view {_relation(model)} as {compiled(model, sources)}")
 
 
-def create_tables(warehouse: duckdb.DuckDBPyConnection, *models: str, **variables: object) -> None:
-    """Create each model as a table, where DuckDB's variables have these values: settings, or the night as `as_of`."""
-    for name, value in variables.items():
-        warehouse.execute(f"set variable {name} = $value", {"value": value})
+def create_tables(warehouse: duckdb.DuckDBPyConnection, *models: str) -> None:
+    """Create each model as a table of the warehouse. Settings have their defaults."""
     for model in models:
         warehouse.execute(f"create or replace table {_relation(model)} as {compiled(model)}")
 
 
-def compiled(model: str, **context: object) -> str:
-    """The SQL of a model as a full refresh builds it."""
+def compiled(model: str, sources: dict[str, object] | None = None) -> str:
+    """The SQL of a model as a full refresh builds it, where macros read these ``sources`` in dbt's graph."""
+    environment = _environment()
+    environment.globals["graph"]["sources"] = sources or {}
+    return environment.get_template(_files()[model].relative_to(DBT_PROJECT).as_posix()).render()
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Jinja with dbt's functions and the project's macros, which look up what they call when they are called."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(DBT_PROJECT),
         extensions=["jinja2.ext.do"],
@@ -42,12 +46,12 @@ def compiled(model: str, **context: object) -> str:
         "is_incremental": lambda: False,
         "return": lambda value: value,
         "graph": {},
-        **context,
+        "model": SimpleNamespace(resource_type="model"),
     }
     for file in sorted((DBT_PROJECT / "macros").glob("*.sql")):
         module = environment.get_template(f"macros/{file.name}").module
         environment.globals |= {name: macro for name, macro in vars(module).items() if callable(macro)}
-    return environment.get_template(_files()[model].relative_to(DBT_PROJECT).as_posix()).render()
+    return environment
 
 
 def _relation(name: str) -> str:
@@ -58,5 +62,5 @@ def _relation(name: str) -> str:
 
 
 @cache
-def _files() -> dict[str, Any]:
-    return {file.stem: file for file in (DBT_PROJECT / "models").rglob("*.sql")}
+def _files() -> dict[str, Path]:
+    return {file.stem: file for file in (DBT_PROJECT / "models").rglob("*") if file.suffix in (".sql", ".py")}

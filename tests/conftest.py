@@ -22,6 +22,7 @@ SLOW = (
     "e2e/test_interrupted.py",
     "dbt/test_future.py",
     "dbt/test_repeats.py",
+    "dbt/test_by_hand.py",
     "e2e/test_newcomers.py",
     "e2e/test_identity_decisions.py",
     "e2e/test_up.py",

@@ -105,6 +105,7 @@ class MartsBuiltWith(Record):
 
     as_of: date
     repeat_consumption: tuple[str, ...]  # platforms whose items people buy or watch again
+    generators: tuple[str, ...] = ()
     persons: str  # SHA-256 of the table of ids; empty where it was lost
     products: str
 

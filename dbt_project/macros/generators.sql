@@ -1,7 +1,7 @@
 {#-
-  Names of the generators, those of seed `generators`. infra/dbt_environment.py reads them from the seed's file whenever dbt
-  starts, because dbt has to know which models to read before it reads any seed. The default is for tools that read the project
-  without starting dbt.
+  Names of the generators. dbt has to know which models to read before it reads any seed, so infra/dbt_environment.py lists the
+  rows of seed `generators` whenever dbt starts. The default is for tools that read the project without starting dbt, as sqlfluff
+  and some editors do.
 -#}
 {% macro all_generators() -%}
     {%- set default = 'repeats,ease,neighbours,graph,transitions,category_taste,segment_trending,trending,popular,new_items,towers' -%}

@@ -3,17 +3,13 @@
   comes from a source's text stands last in `values`, so that nothing in it is taken for a placeholder.
 -#}
 {% macro worded(template, values) -%}
-    {%- set ns = namespace(words=template) -%}
+    {%- set ns = namespace(words=template, filled=[]) -%}
     {%- for placeholder, value in values.items() -%}
-        {%- set ns.words = 'replace(' ~ ns.words ~ ", '{" ~ placeholder ~ "}', coalesce(" ~ value ~ ", ''))" -%}
+        {%- set quoted = "'{" ~ placeholder ~ "}'" -%}
+        {%- do ns.filled.append('(not contains(' ~ template ~ ', ' ~ quoted ~ ') or ' ~ value ~ ' is not null)') -%}
+        {%- set ns.words = 'replace(' ~ ns.words ~ ', ' ~ quoted ~ ', coalesce(' ~ value ~ ", ''))" -%}
     {%- endfor -%}
-    case
-        when
-            {%- for placeholder, value in values.items() %}
-            {{ 'and ' if not loop.first }}(not contains({{ template }}, '{{ '{' ~ placeholder ~ '}' }}') or {{ value }} is not null)
-            {%- endfor %}
-            then {{ ns.words }}
-    end
+    if({{ ns.filled | join(' and ') }}, {{ ns.words }}, null)
 {%- endmacro %}
 
 {#-

@@ -31,27 +31,15 @@ def serve(settings: Settings, port: int, tell: Callable[[str], None]) -> None:
         _require_free(wanted)
     environment = airflow_environment(settings, port)
     logs = settings.home / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    airflow = [sys.executable, "-m", "airflow"]
+    for folder in (logs, settings.home / "mlflow"):
+        folder.mkdir(parents=True, exist_ok=True)
     prepare_airflow(environment)
-    (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
     follow_home(settings)
-    commands = {
-        "api-server": [*airflow, "api-server"],
-        "scheduler": [*airflow, "scheduler"],
-        "dag-processor": [*airflow, "dag-processor"],
-        "triggerer": [*airflow, "triggerer"],
-        "mlflow": [
-            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port)),
-            *("--workers", "1", "--backend-store-uri", settings.mlflow_uri),
-            *("--default-artifact-root", (settings.home / "mlflow" / "artifacts").absolute().as_uri()),
-        ],
-    }
     for stop in (signal.SIGINT, signal.SIGTERM):  # a process started in the background ignores Ctrl-C unless told
         signal.signal(stop, signal.default_int_handler)
     servers: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for name, command in commands.items():
+        for name, command in _commands(settings, mlflow_port).items():
             servers[name] = _start(command, environment, logs / f"{name}.log")
         tell("starting Airflow and MLflow (Ctrl-C stops all of it)")
         _wait_for(f"http://127.0.0.1:{port}/api/v2/monitor/health", "api-server", servers, logs)
@@ -69,6 +57,20 @@ def serve(settings: Settings, port: int, tell: Callable[[str], None]) -> None:
         tell("stopping")
     finally:
         _stop(servers.values())
+
+
+def _commands(settings: Settings, mlflow_port: int) -> dict[str, list[str]]:
+    """The command line of each server, by the name of its log."""
+    airflow = {
+        name: [sys.executable, "-m", "airflow", name]
+        for name in ("api-server", "scheduler", "dag-processor", "triggerer")
+    }
+    mlflow = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port)),
+        *("--workers", "1", "--backend-store-uri", settings.mlflow_uri),
+        *("--default-artifact-root", (settings.home / "mlflow" / "artifacts").absolute().as_uri()),
+    ]
+    return {**airflow, "mlflow": mlflow}
 
 
 def _require_free(port: int) -> None:

@@ -137,16 +137,10 @@ class Registry(Tracking):
         lineage = {"as_of": as_of.isoformat(), "fingerprint": fingerprint, **tags}
         with self._run(f"train {as_of}", "training", lineage) as run:
             mlflow.log_params(dict(params))
-            for epoch in history:
-                measured = {name: value for name, value in epoch.items() if name != "epoch" and value is not None}
-                mlflow.log_metrics(measured, step=int(epoch["epoch"] or 0))
-            mlflow.log_figure(loss_curves(history), "curves/loss.png")
+            _log_losses(history)
             mlflow.log_text(spec, "features.json")
-            with warnings.catch_warnings():  # two of MLflow's, about every source and every integer column
-                warnings.simplefilter("ignore", UserWarning)
-                for data in datasets:
-                    sample = from_pandas(data.sample.to_pandas(), data.source, name=data.name, digest=data.digest)
-                    mlflow.log_input(sample, context=data.context)
+            _log_datasets(datasets)
+            example = datasets[0].sample.slice(0, 5).select([column.name for column in model.inputs])
             layer = flavour.layer_class(model)
             info = Model.log(
                 None,
@@ -156,7 +150,7 @@ class Registry(Tracking):
                 flavor_name="tensorflow",
                 metadata={_FEATURES: spec, flavour.NETWORK: f"{layer.__module__}:{layer.__name__}"},
                 keras_model=model,
-                input_example=datasets[0].sample.slice(0, 5).select([each.name for each in model.inputs]).to_pandas(),
+                input_example=example.to_pandas(),
             )
         return self._registered(f"models:/{info.model_id}", run.info.run_id, lineage, info.model_id)
 
@@ -217,6 +211,22 @@ class Registry(Tracking):
         """The files of `log_linkage`, by name."""
         folder = Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="linkage"))
         return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+def _log_losses(history: Sequence[Mapping[str, float | None]]) -> None:
+    """Logs each epoch's measures as metrics at its step, and a chart of the losses."""
+    for epoch in history:
+        measured = {name: value for name, value in epoch.items() if name != "epoch" and value is not None}
+        mlflow.log_metrics(measured, step=int(epoch["epoch"] or 0))
+    mlflow.log_figure(loss_curves(history), "curves/loss.png")
+
+
+def _log_datasets(datasets: Sequence[LoggedData]) -> None:
+    with warnings.catch_warnings():  # MLflow warns about every source that is a name, and about every integer column
+        warnings.simplefilter("ignore", UserWarning)
+        for data in datasets:
+            sample = from_pandas(data.sample.to_pandas(), data.source, name=data.name, digest=data.digest)
+            mlflow.log_input(sample, context=data.context)
 
 
 def _own(version: MlflowVersion) -> ModelVersion:

@@ -37,7 +37,7 @@ class Column(_Declared):
 
     name: str
     identifier: Literal["token", "vault", "drop"] | None = None
-    kind: str | None = Field(None, description="What linkage takes it for: one of TOKEN_KINDS or VAULT_KINDS.")
+    kind: str | None = Field(None, description="What linkage compares it as: one of TOKEN_KINDS or VAULT_KINDS.")
     data_type: str | None = Field(None, description="The source's type now, where it is not that of the first load.")
 
     @property
@@ -140,7 +140,7 @@ class WriteBack(_Declared):
 
 
 class Address(NamedTuple):
-    """A platform's URL, taken apart; ``path`` is a file's, or '/' and the name of a database or a bucket's prefix.
+    """The parts of a platform's URL; ``path`` is a file's, or '/' and the name of a database or a bucket's prefix.
 
     ``options`` are those of the driver, as in ``?sslmode=require``.
     """
@@ -179,7 +179,9 @@ class Platform(_Declared):
         False, description="Its own items are never linked to each other: it lists nothing twice."
     )
     repeat_consumption: bool = Field(
-        False, strict=True, description="Its items are taken again and again: lists offer people what they took there."
+        False,
+        strict=True,
+        description="People buy or watch its items again and again: lists offer them what they had there.",
     )
     write_back: WriteBack | None = None
     shares_reasons_with: Literal["all", "none"] | tuple[str, ...] = Field(

@@ -1,4 +1,4 @@
-"""What can go wrong at a platform, said so that an operator can act, and without any value of any row."""
+"""What can go wrong at a platform. A message tells an operator what to do, and never holds a value of a row."""
 
 import errno
 import re

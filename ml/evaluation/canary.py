@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 from ml.arrays import Floats, Ints
 from ml.evaluation.metrics import auc
 
-ENOUGH = 20  # persons with a positive; what one avid person took, anything true of that person tells from the rest
-PRIOR = 10  # examples with the mean label that each category is given beside its own
+ENOUGH = 20  # persons with a positive; of one avid person alone, any fact about that person would tell the positives
+PRIOR = 10  # examples with the mean label that are added to each category's own
 
 
 def aucs_alone(examples: pa.Table, numeric: Sequence[str], categorical: Sequence[str]) -> dict[str, float]:
-    """AUC (0..1) of each feature that ``examples`` has, used as the score itself; empty where hardly anybody took anything.
+    """AUC (0..1) of each feature of ``examples`` if the feature itself is the score. Empty with too few positives.
 
-    ``examples`` has person_id, label and the features. A missing number counts as lower than any; a category as how far
-    its mean label among the other half of the persons is above the mean there.
+    ``examples`` has person_id, label and the features. A missing number counts as lower than any other. A category's score
+    is its mean label among the other half of the persons, minus the mean label of that half.
     """
     labels = pc.fill_null(examples["label"], 0).to_numpy().astype(np.float64)
     persons = _codes(examples["person_id"])
@@ -40,7 +40,7 @@ def _numbers(column: pa.ChunkedArray) -> Floats:
 
 
 def _codes(column: pa.ChunkedArray) -> Ints:
-    """The same number for the same value, null among them."""
+    """The same number for the same value. Null is a value too."""
     encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     codes: Ints = encoded.indices.to_numpy().astype(np.int64)
     return codes
@@ -53,6 +53,6 @@ def _label_elsewhere(codes: Ints, labels: Floats, half: Ints) -> Floats:
         seen = np.bincount(codes[there], minlength=count)
         summed = np.bincount(codes[there], labels[there], minlength=count)
         overall = labels[there].mean() if there.any() else 0.0
-        # above the mean, not the mean itself: the half with more positives would get the lower one for all it does not know
+        # minus the mean: otherwise the half with more positives would get lower scores for unknown categories
         above[~there] = ((summed - seen * overall) / (seen + PRIOR))[codes[~there]]
     return above

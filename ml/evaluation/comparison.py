@@ -38,11 +38,11 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to rank: `scored` has person_id, platform, item_id, score, label. Log loss and calibration need `probabilities`:
-    the score is one, or column `probability` is.
+    """A way to rank. `scored` has person_id, platform, item_id, score and label.
 
-    Where `scored` has no `category`, diversity is left out, and without `popularity` novelty and popularity lift. AUC is
-    taken over `auc_rows`, of the same columns, where those are given: a list of the best says nothing of how a method
+    With `probabilities`, the column `probability` is one, or else the score is: log loss and calibration error need it.
+    Without a column `category` there is no diversity, and without `popularity` no novelty and no popularity lift. AUC is
+    computed over `auc_rows`, with the same columns, where they are given: a list of the best items does not tell how a method
     orders the rest.
     """
 
@@ -95,8 +95,8 @@ def _scopes(lists: Lists) -> Iterator[_Scope]:
     yield _Scope(ALL, ALL, np.arange(len(lists.relevant)))
     for index, platform in enumerate(lists.platforms):
         yield _Scope(platform, ALL, np.flatnonzero(lists.platform == index))
-    for cohort, members in lists.cohorts.items():
-        yield _Scope(ALL, cohort, np.flatnonzero(members))
+    for cohort, is_in_it in lists.cohorts.items():
+        yield _Scope(ALL, cohort, np.flatnonzero(is_in_it))
 
 
 def _estimates(judged: _Judged, lists: Lists, scope: _Scope) -> Iterator[_Estimate]:
@@ -117,8 +117,8 @@ def _estimates(judged: _Judged, lists: Lists, scope: _Scope) -> Iterator[_Estima
         if not np.isnan(values[scope.lists]).all():
             yield _Estimate(name, metric, [ratio(values[scope.lists], np.ones(len(scope.lists)))])
     shown = popularity_shown(judged.rows, lists)
-    if shown is not None and lists.taken is not None:
-        lifted = [ratio(shown[scope.lists], lists.taken[scope.lists])]
+    if shown is not None and lists.positives_popularity is not None:
+        lifted = [ratio(shown[scope.lists], lists.positives_popularity[scope.lists])]
         if lifted[0][1].any():
             yield _Estimate(name, "popularity_lift", lifted, offset=-1.0)
     if scope.cohort != ALL:
@@ -144,7 +144,7 @@ def _estimates(judged: _Judged, lists: Lists, scope: _Scope) -> Iterator[_Estima
 
 
 def _without_interval(judged: _Judged, lists: Lists, scope: _Scope) -> Iterator[tuple[str, float]]:
-    """A resampled crowd always shows fewer items, and always looks worse calibrated: its quantiles bound neither."""
+    """Metrics whose resampled values are biased, so that their quantiles are no interval: fewer persons show fewer items."""
     if scope.cohort != ALL:
         return
     if scope.platform in judged.coverage:

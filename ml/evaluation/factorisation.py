@@ -1,4 +1,4 @@
-"""ALS and BPR, two factorisations of what everybody had taken, as simple methods to compare with."""
+"""ALS and BPR, two factorisations of everybody's positive interactions, as simple methods to compare with."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ LISTS = pa.schema(
 
 @dataclass(frozen=True)
 class Factors:
-    """What a person and a product are worth to each other is the product of their two rows, which stand where their ids do."""
+    """A score of a person and a product is the dot product of their two rows. Rows are in the order of the ids."""
 
     persons: pa.Array
     products: pa.Array
@@ -34,7 +34,7 @@ class Factors:
     of_products: Floats
 
     def scores(self, pairs: pa.Table) -> Floats:
-        """Of each ``person_id`` and ``product_id``; where nothing is known of one of them, the least of the others, or 0."""
+        """The score of each ``person_id`` and ``product_id``. An unknown pair gets the smallest of the other scores, or 0."""
         person, product = (
             positions_in(pairs["person_id"], self.persons),
             positions_in(pairs["product_id"], self.products),
@@ -46,7 +46,7 @@ class Factors:
         return values
 
     def lists(self, wanted: pa.Table, items: pa.Table, consumed: pa.Table) -> pa.Table:
-        """The ``LENGTH`` best of everything on offer for each list; nothing that nobody took, as nothing is known of it.
+        """The ``LENGTH`` best products on offer for each list. A product without any positive interaction is in no list.
 
         Args:
             wanted: ``person_id``, ``platform``, each pair once.
@@ -81,37 +81,37 @@ class Factors:
         return pa.concat_tables(shown)
 
 
-def als(takes: pa.Table, seed: int = 0) -> Factors:
+def als(interactions: pa.Table, seed: int = 0) -> Factors:
     """Alternating least squares on implicit feedback (Hu, Koren & Volinsky 2008, DOI 10.1109/ICDM.2008.22).
 
-    The confidence in a take is ``CONFIDENCE * 0.5 ** (age / HALF_LIFE_DAYS)``: from histories that do not fade come worse lists.
+    The confidence in an interaction is ``CONFIDENCE * 0.5 ** (age / HALF_LIFE_DAYS)``. Without this decay lists get worse.
 
     Args:
-        takes: ``person_id``, ``product_id`` (string, each pair once) and ``age_days`` (float, at least 0).
+        interactions: ``person_id``, ``product_id`` (string, each pair once) and ``age_days`` (float, at least 0).
         seed: of the factors at the start.
     """
-    confidence = CONFIDENCE * 0.5 ** (takes["age_days"].to_numpy() / HALF_LIFE_DAYS)
+    confidence = CONFIDENCE * 0.5 ** (interactions["age_days"].to_numpy() / HALF_LIFE_DAYS)
     return _factorised(
-        takes.append_column("weight", pa.array(confidence)),
+        interactions.append_column("weight", pa.array(confidence)),
         lambda: AlternatingLeastSquares(
             32, regularization=400.0, iterations=8, random_state=seed, num_threads=1, use_gpu=False
         ),
     )
 
 
-def bpr(takes: pa.Table, seed: int = 0) -> Factors:
-    """Bayesian personalised ranking: what was taken goes before what was not (Rendle et al. 2009, arXiv 1205.2618).
+def bpr(interactions: pa.Table, seed: int = 0) -> Factors:
+    """Bayesian personalised ranking: interactions rank before everything else (Rendle et al. 2009, arXiv 1205.2618).
 
-    It knows no weights, so only the takes of the last ``RECENT_DAYS`` count, or all where there is none. Persons without one of
-    these are ranked for by what is popular among the others.
+    The method knows no weights. So only the interactions of the last ``RECENT_DAYS`` count, or all where there is none. A
+    person without any of these gets what is popular among the others.
 
     Args:
-        takes: ``person_id``, ``product_id`` (string, each pair once) and ``age_days`` (float, at least 0).
+        interactions: ``person_id``, ``product_id`` (string, each pair once) and ``age_days`` (float, at least 0).
         seed: of the factors at the start and of the pairs drawn.
     """
-    recent = takes["age_days"].to_numpy() < RECENT_DAYS
+    recent = interactions["age_days"].to_numpy() < RECENT_DAYS
     return _factorised(
-        takes.append_column("weight", pa.array((recent | ~recent.any()).astype(np.float64))),
+        interactions.append_column("weight", pa.array((recent | ~recent.any()).astype(np.float64))),
         lambda: BayesianPersonalizedRanking(
             64, learning_rate=0.01, regularization=0.003, iterations=80, random_state=seed, num_threads=1, use_gpu=False
         ),
@@ -121,26 +121,29 @@ def bpr(takes: pa.Table, seed: int = 0) -> Factors:
 METHODS: Mapping[str, Callable[[pa.Table, int], Factors]] = {"als": als, "bpr": bpr}
 
 
-def _factorised(takes: pa.Table, model: Callable[[], RecommenderBase]) -> Factors:
-    """One thread, in BLAS too: sums depend on how work is shared among several."""
-    persons, counted = pc.unique(takes["person_id"]).sort(), takes.filter(pc.greater(takes["weight"], 0))
+def _factorised(interactions: pa.Table, model: Callable[[], RecommenderBase]) -> Factors:
+    """Fit with one thread, in BLAS too, because sums depend on how several threads share the work."""
+    persons, counted = (
+        pc.unique(interactions["person_id"]).sort(),
+        interactions.filter(pc.greater(interactions["weight"], 0)),
+    )
     products = pc.unique(counted["product_id"]).sort()
     ends = positions_in(counted["person_id"], persons), positions_in(counted["product_id"], products)
     weights = counted["weight"].to_numpy().astype(np.float32)
-    taken = sp.csr_matrix((weights, ends), shape=(len(persons), len(products)))
+    counts = sp.csr_matrix((weights, ends), shape=(len(persons), len(products)))
     with threadpool_limits(1, "blas"):
         fitted = model()
-        fitted.fit(taken, show_progress=False)
+        fitted.fit(counts, show_progress=False)
     return Factors(persons, products, fitted.user_factors.astype(np.float64), fitted.item_factors.astype(np.float64))
 
 
 def _best(scores: Floats) -> tuple[Ints, Ints]:
-    """Rows and columns of the ``LENGTH`` largest of each row that are finite, largest first; of equal ones the first columns."""
+    """Rows and columns of the ``LENGTH`` largest finite scores of each row, largest first. Ties go to the first column."""
     best = np.argsort(-scores, axis=1, kind="stable")[:, :LENGTH]
-    row, place = np.nonzero(np.isfinite(np.take_along_axis(scores, best, axis=1)))
-    return row, best[row, place]
+    row, column = np.nonzero(np.isfinite(np.take_along_axis(scores, best, axis=1)))
+    return row, best[row, column]
 
 
 def _rounded(scores: Floats) -> Floats:
-    """Without the digits that depend on how many rows are multiplied at once."""
+    """Scores without the last digits, which depend on how many rows are multiplied at once."""
     return np.round(scores, 12)

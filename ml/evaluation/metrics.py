@@ -30,7 +30,7 @@ class Lists:
     relevant: Ints  # positives to find, at least 1, by list
     persons: pa.Array
     platforms: list[str]
-    taken: Floats | None = None  # mean popularity of the positives, by list
+    positives_popularity: Floats | None = None  # mean popularity of the positives, by list
     cohorts: Mapping[str, Flags] = field(default_factory=dict)  # whether a list is in it, by list
     relevant_new: Floats | None = None  # positives to find that are new on offer, by list
 
@@ -172,8 +172,8 @@ def by_list(rows: Ranked, lists: Lists) -> dict[str, Floats]:
     - precision_at_10 = h / 10, also of a shorter list; recall_at_20 = hits among the first twenty / r;
     - f1_at_10 = 2h / (10 + r), the harmonic mean of precision and recall at 10 (van Rijsbergen 1979);
     - map_at_10: the precision at the rank of each hit, summed and divided by min(r, 10) (Manning et al. 2008, ch. 8,
-      cut at ten, so that 1 can be reached);
-    - new_item_recall_at_20: the same recall of the items that were new on offer alone, where any was taken;
+      of ten items, so that 1 can be reached);
+    - new_item_recall_at_20: the same recall of the items that were new on offer alone, where any is relevant;
     - mrr: one over the rank of the first hit, in the whole list;
     - novelty: mean -log2 of the popularity of the first ten (self-information: Zhou et al. 2010, doi
       10.1073/pnas.1000488107), where popularity is known;
@@ -243,8 +243,8 @@ def _diversity(where: Ints, category: Ints, count: int) -> Floats:
 def popularity_shown(rows: Ranked, lists: Lists) -> Floats | None:
     """By list, the mean popularity of the first ten; NaN where none is known, None where the contender tells none.
 
-    Its mean over that of `Lists.taken`, less one, is the popularity lift: 0 shows items as popular as those that people
-    took, 1 twice as popular. Abdollahpouri et al. 2020 (doi 10.1145/3383313.3418487) compare lists with profiles so;
+    Its mean divided by that of `Lists.positives_popularity`, minus one, is the popularity lift: 0 shows items as popular as
+    those that people chose, 1 twice as popular. Abdollahpouri et al. 2020 (doi 10.1145/3383313.3418487) compare lists with profiles so;
     here what was held out stands for the profile.
     """
     return None if rows.popularity is None else _mean_of_top(rows, rows.popularity, len(lists.relevant))

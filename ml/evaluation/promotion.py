@@ -1,4 +1,4 @@
-"""Whether a challenger takes the champion's place."""
+"""Whether a challenger replaces the champion."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from ml.evaluation.comparison import ALL
 
 METRIC, TITLE = "ndcg_at_10", "NDCG@10"
 MARGIN = 0.05
-# Most lists score 0. The mean of fewer people hangs on a handful of hits, whose percentile interval is too short; that of one
-# person's list has no width at all. Platforms are few, and none may be spoilt, so of them fewer people are enough.
+# Most lists score 0. The mean of fewer people depends on a handful of hits, and its percentile interval is too short. Platforms
+# are few, and none may get worse, so fewer people are enough for a platform.
 LARGE_COHORT, LARGE_PLATFORM = 100, 30
 
 
@@ -66,17 +66,20 @@ def decide(
 ) -> Decision:
     """Non-inferiority on the paired NDCG@10 differences of `compare`.
 
-    The challenger is promoted when its metrics are finite and either there is no champion, or its difference to the
-    champion is (1) overall not below minus `margin` times the champion's value, even at the interval's lower end (the
-    usual test of non-inferiority: Piaggio et al. 2012), and (2) significantly below zero (the interval's upper end)
-    neither overall, nor on any platform of `LARGE_PLATFORM` people or more, nor in any cohort of `LARGE_COHORT` or more, so that
-    neither many small losses nor one group's large one pass. One that finds nothing at all is not promoted over a champion, though that may
-    have found nothing either: nothing was judged. Baselines never decide; a challenger that does not beat one is warned about
-    in the reasons.
+    A challenger with finite metrics is promoted where there is no champion. Otherwise both of these must hold for its
+    difference to the champion:
+
+    1. Overall, the lower end of the interval is not below minus `margin` times the champion's value. This is the usual test
+       of non-inferiority (Piaggio et al. 2012).
+    2. The upper end of the interval is not below zero: overall, on any platform of at least `LARGE_PLATFORM` people, and in
+       any cohort of at least `LARGE_COHORT` people. So neither many small losses nor one group's large loss pass.
+
+    A challenger with a metric of 0 is not promoted over a champion, because nothing was judged. Baselines never decide. The
+    reasons warn about a challenger that does not beat one.
 
     With intervals of 95%, a challenger that is truly worse by the margin is promoted in at most 2.5% of comparisons (one
-    tail), and one that is truly equal is called better in at most 2.5%. The tests of (2) are not corrected for their
-    number: each keeps 2.5% of the truly equal challengers waiting, which errs towards the champion.
+    tail), and one that is truly equal is called better in at most 2.5%. The tests of rule 2 are not corrected for their
+    number. Each of them keeps 2.5% of the truly equal challengers waiting, which favours the champion.
     """
     notes = [_against_baseline(comparison, challenger, baseline) for baseline in baselines]
     own = comparison.filter((pc.field("contender") == challenger) & pc.is_null(pc.field("against")))

@@ -1,7 +1,7 @@
-"""What the platforms tell about each other's people: whether a history elsewhere helps a platform's lists, or harms them.
+"""Whether a person's history on one platform helps that person's lists on another platform, or harms them.
 
-Lists are made from histories by the night's EASE weights alone: that shows the histories' worth without training a ranker
-for each of them, and at every labelled cut, so that there are people enough to tell help from harm.
+Lists are made from histories by the night's EASE weights alone. That shows what a history is worth without training a
+ranker for each. All labelled snapshots are judged, so that there are enough people to tell help from harm.
 """
 
 from collections.abc import Iterator
@@ -28,55 +28,68 @@ EXCLUDED = (TELLS_NOTHING, HARMS)  # verdicts on a source that is left out
 MEASURES = ("with_source", "without", "own", "stranger")
 
 
-def lists_by_source(wanted: pa.Table, takes: pa.Table, leads: pa.Table, offers: pa.Table, seed: int = 0) -> pa.Table:
+def lists_by_source(
+    wanted: pa.Table, interactions: pa.Table, similar_items: pa.Table, offers: pa.Table, seed: int = 0
+) -> pa.Table:
     """What each list is worth with and without what its person did on another platform.
 
     Args:
-        wanted: what was taken within a cut's horizon: ``as_of``, ``person_id``, ``platform``, ``product_id``, and
-            ``activity`` (string), the person's cohort.
-        takes: what these people had taken before: ``as_of``, ``person_id``, ``product_id``, ``platform``, ``weight``.
-        leads: EASE weights of each cut: ``as_of``, ``product_id``, ``neighbour_id``, ``weight``.
+        wanted: positive interactions in the horizon of each snapshot: ``as_of``, ``person_id``, ``platform``,
+            ``product_id``, and ``activity`` (string), the person's cohort.
+        interactions: earlier positive interactions of these persons: ``as_of``, ``person_id``, ``product_id``,
+            ``platform``, ``weight`` (float).
+        similar_items: EASE weights of each snapshot: ``as_of``, ``product_id``, ``neighbour_id``, ``weight`` (float).
         offers: what each platform offered: ``as_of``, ``platform``, ``product_id``.
         seed: of the strangers.
 
     Returns:
-        One row per list and other platform on which its person has a history, and one for all of these together
-        (``source`` is 'every other'): ``as_of, person_id, activity, target, source``; NDCG@10 ``with_source`` and
-        ``without``; and how well the history on ``source`` alone tells what was taken from what was not (AUC over what
-        ``target`` offered), the person's ``own`` and, on average, that of a ``stranger`` who took things there too.
+        One row per list and other platform (``source``) on which its person has a history, and one row for all of these
+        platforms together (source 'every other'). Columns: ``as_of, person_id, activity, target, source``; ``with_source``
+        and ``without``, NDCG@10; ``own`` and ``stranger``, the AUC of the history on the source alone over what the target
+        offered: the person's own history, and the mean of some strangers' histories there.
     """
     columns = ["as_of", "person_id", "target", "source", *MEASURES]
     rows = [pd.DataFrame(columns=columns)]
     for as_of in pc.unique(wanted["as_of"]).sort():
-        own = [table.filter(pc.equal(table["as_of"], as_of)).to_pandas() for table in (wanted, takes, leads, offers)]
-        cut = _Cut(own[0], own[1], own[2], own[3], seed)
-        rows += [found.assign(as_of=as_of.as_py()) for found in cut.lists()]
+        own = [
+            table.filter(pc.equal(table["as_of"], as_of)).to_pandas()
+            for table in (wanted, interactions, similar_items, offers)
+        ]
+        snapshot = _Snapshot(own[0], own[1], own[2], own[3], seed)
+        rows += [found.assign(as_of=as_of.as_py()) for found in snapshot.lists()]
     found = pd.concat(rows, ignore_index=True).astype(dict.fromkeys(MEASURES, float))
     cohorts = wanted.select(["as_of", "person_id", "activity"]).to_pandas().drop_duplicates(["as_of", "person_id"])
     return pa.Table.from_pandas(found.merge(cohorts, on=["as_of", "person_id"]), preserve_index=False)
 
 
-class _Cut:
-    """One cut's people and products as numbers."""
+class _Snapshot:
+    """One snapshot's persons and products as numbers."""
 
     def __init__(
-        self, wanted: pd.DataFrame, takes: pd.DataFrame, leads: pd.DataFrame, offers: pd.DataFrame, seed: int
+        self,
+        wanted: pd.DataFrame,
+        interactions: pd.DataFrame,
+        similar_items: pd.DataFrame,
+        offers: pd.DataFrame,
+        seed: int,
     ) -> None:
-        self.products = pd.Index(pd.concat([leads["product_id"], leads["neighbour_id"]]).unique()).sort_values()
+        self.products = pd.Index(
+            pd.concat([similar_items["product_id"], similar_items["neighbour_id"]]).unique()
+        ).sort_values()
         self.persons = pd.Index(np.unique(wanted["person_id"]))
         self.wanted, self.offers = self._known(wanted), self._known(offers)
         self.generator = np.random.default_rng(seed)
-        takes = self._known(takes[takes["person_id"].isin(self.persons)])
-        self.history = {platform: self._matrix(own) for platform, own in takes.groupby("platform")}
-        self.seen = self._matrix(takes.assign(weight=1.0))
+        interactions = self._known(interactions[interactions["person_id"].isin(self.persons)])
+        self.history = {platform: self._matrix(own) for platform, own in interactions.groupby("platform")}
+        self.seen = self._matrix(interactions.assign(weight=1.0))
         among = (
-            leads["weight"],
-            tuple(self.products.get_indexer(leads[name]) for name in ("product_id", "neighbour_id")),
+            similar_items["weight"],
+            tuple(self.products.get_indexer(similar_items[name]) for name in ("product_id", "neighbour_id")),
         )
-        self.leads = sp.csr_array(among, shape=(len(self.products), len(self.products)))
+        self.similar = sp.csr_array(among, shape=(len(self.products), len(self.products)))
 
     def _known(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Rows of products of which EASE knows something: of others it can say nothing."""
+        """The rows whose product has EASE weights. EASE cannot score any other."""
         return rows[rows["product_id"].isin(self.products)]
 
     def _matrix(self, rows: pd.DataFrame) -> sp.csr_array:
@@ -107,8 +120,8 @@ class _Cut:
     def _measured(
         self, people: Ints, relevant: sp.csr_array, offered: Flags, every: sp.csr_array, source: sp.csr_array
     ) -> dict[str, Floats]:
-        """The four measures of the lists of ``people``, all of whom have a history on the source."""
-        # each one's strangers are the next in a circle by the length of the history: somebody else, who did about as much
+        """The four measures of the lists of ``people``, who all have a history on the source."""
+        # strangers are the next ones in a circle that is sorted by the length of the history: they did about as much
         sizes = np.diff(source.indptr)[people]
         circle = people[np.lexsort((self.generator.random(len(people)), sizes))]
         place = np.argsort(circle)  # of each of the people, who are in order
@@ -117,15 +130,16 @@ class _Cut:
         for start in range(0, len(people), CHUNK):
             rows, own_place = people[start : start + CHUNK], place[start : start + CHUNK]
             hidden = ~offered | (self.seen[rows].toarray() > 0)
-            taken = (relevant[rows].toarray() > 0) & ~hidden
+            chosen = (relevant[rows].toarray() > 0) & ~hidden
             strangers = [
-                _auc(self._scores(source, circle[(own_place + shift) % len(circle)]), taken, hidden) for shift in shifts
+                _auc(self._scores(source, circle[(own_place + shift) % len(circle)]), chosen, hidden)
+                for shift in shifts
             ]
             chunks.append(
                 (
-                    _ndcg(self._scores(every, rows), taken, hidden),
-                    _ndcg(self._scores(every - source, rows), taken, hidden),
-                    _auc(self._scores(source, rows), taken, hidden),
+                    _ndcg(self._scores(every, rows), chosen, hidden),
+                    _ndcg(self._scores(every - source, rows), chosen, hidden),
+                    _auc(self._scores(source, rows), chosen, hidden),
                     np.mean(strangers, axis=0) if strangers else np.full(len(rows), np.nan),
                 )
             )
@@ -133,46 +147,46 @@ class _Cut:
         return dict(zip(MEASURES, columns, strict=True))
 
     def _scores(self, history: sp.csr_array, rows: Ints) -> Floats:
-        told: Floats = (history[rows] @ self.leads).toarray()
+        told: Floats = (history[rows] @ self.similar).toarray()
         return told
 
 
-def _ndcg(scores: Floats, taken: Flags, hidden: Flags) -> Floats:
-    """NDCG@10 by list; what has no score is not in a list. Ties go to the smaller product."""
+def _ndcg(scores: Floats, chosen: Flags, hidden: Flags) -> Floats:
+    """NDCG@10 by list. A product without a score is not in the list. Ties go to the smaller product id."""
     shown = np.where(hidden, 0.0, scores)
     best = np.argsort(-shown, axis=1, kind="stable")[:, :TOP]
-    hits = np.take_along_axis(taken & (shown > 0), best, axis=1)
+    hits = np.take_along_axis(chosen & (shown > 0), best, axis=1)
     gains = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
-    ideal = np.concatenate([[0.0], np.cumsum(gains)])[np.minimum(taken.sum(axis=1), len(gains))]
-    value: Floats = np.divide((hits * gains).sum(axis=1), ideal, out=np.full(len(taken), np.nan), where=ideal > 0)
+    ideal = np.concatenate([[0.0], np.cumsum(gains)])[np.minimum(chosen.sum(axis=1), len(gains))]
+    value: Floats = np.divide((hits * gains).sum(axis=1), ideal, out=np.full(len(chosen), np.nan), where=ideal > 0)
     return value
 
 
-def _auc(scores: Floats, taken: Flags, hidden: Flags) -> Floats:
-    """Mann-Whitney's statistic by list, ties counting half; NaN where all or nothing was taken."""
+def _auc(scores: Floats, chosen: Flags, hidden: Flags) -> Floats:
+    """AUC by list (Mann-Whitney). Ties count half. NaN where all or none of the products were chosen."""
     ranks = rankdata(np.where(hidden, -1.0, scores), axis=1) - hidden.sum(axis=1, keepdims=True)
-    positives, others = taken.sum(axis=1), (~taken & ~hidden).sum(axis=1)
-    above = (ranks * taken).sum(axis=1) - positives * (positives + 1) / 2
+    positives, others = chosen.sum(axis=1), (~chosen & ~hidden).sum(axis=1)
+    above = (ranks * chosen).sum(axis=1) - positives * (positives + 1) / 2
     pairs = (positives * others).astype(np.float64)
-    value: Floats = np.divide(above, pairs, out=np.full(len(taken), np.nan), where=pairs > 0)
+    value: Floats = np.divide(above, pairs, out=np.full(len(chosen), np.nan), where=pairs > 0)
     return value
 
 
 def judge(lists: pa.Table) -> pa.Table:
-    """Which platforms' histories help, and which are dropped, by the lists of `lists_by_source`.
+    """Judge each platform's histories by the lists of `lists_by_source`.
 
-    Returns one row per ``source``, ``target`` and ``cohort`` ('all' for all of them): ``people``; the mean of NDCG@10
-    ``with_source`` and ``without``; ``gain``, their difference with ``gain_low`` and ``gain_high``; ``tells``, by how much
-    a person's own history there foretells better than a stranger's (AUC), with ``tells_low`` and ``tells_high``; and
-    ``verdict``:
+    Returns one row per ``source``, ``target`` and ``cohort`` ('all' is over all of them) with these columns: ``people``; the
+    mean NDCG@10 ``with_source`` and ``without``; ``gain``, their difference, with ``gain_low`` and ``gain_high``; ``tells``,
+    the AUC of a person's own history minus that of a stranger's, with ``tells_low`` and ``tells_high``; and ``verdict``:
 
-    - ``tells nothing``: over all targets a stranger's history foretells as well. Its events are not those of its accounts.
-    - ``harms``: the lists of all targets, of one, or of a large cohort of its people are significantly worse with it.
-    - ``too few``: fewer than `LARGE_COHORT` people; nothing is decided about them.
+    - ``tells nothing``: over all targets a stranger's history predicts as well. Then the source's events are not those of
+      its accounts.
+    - ``harms``: the source makes the lists significantly worse: of all targets, of one, or of a large cohort.
+    - ``too few``: there are fewer than `LARGE_COHORT` people, and nothing is decided about them.
     - ``kept``: none of these.
 
-    Intervals are percentile bootstraps of 95% in which persons are drawn with all their lists. Harm is looked for in every
-    row at once, so its intervals together err in 5% of nights at most (Bonferroni).
+    Intervals are percentile bootstraps of 95%, which draw persons with all their lists. Harm is looked for in every row at
+    once. So its intervals are wider (Bonferroni), and one of them errs in at most 5% of nights.
     """
     frame = lists.to_pandas()
     scopes = [
@@ -218,7 +232,7 @@ def _verdict(row: dict[str, Any]) -> str:
 
 
 def _estimate(name: str, values: "pd.Series[float]", persons: "pd.Series[str]", level: float) -> dict[str, Any]:
-    """Mean over lists, and its interval under a resampling of persons; None where nothing is known."""
+    """The mean over lists, and its interval under a resampling of persons. None where nothing is known."""
     known = values.notna()
     if not known.any():
         return {name: None, f"{name}_low": None, f"{name}_high": None}
@@ -229,7 +243,7 @@ def _estimate(name: str, values: "pd.Series[float]", persons: "pd.Series[str]", 
 
 
 def excluded_sources(judged: pa.Table) -> dict[str, list[str]]:
-    """The sources that count no more, sorted, by target; targets that keep all their sources are left out."""
+    """By target, the sources that are left out, sorted. A target that keeps all its sources is not in the result."""
     bad = [row for row in judged.to_pylist() if row["verdict"] in EXCLUDED]
     platforms = set(pc.unique(judged["target"]).to_pylist()) - {ALL}
     found = {

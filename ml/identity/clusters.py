@@ -1,4 +1,4 @@
-"""From scored pairs to clusters: who belongs together, so that no chain of chance links makes one person of strangers."""
+"""From scored pairs to clusters, so that no chain of chance links makes one person of strangers."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -25,12 +25,11 @@ def cluster(
 ) -> pa.Array:
     """Best links first, as greedy additive edge contraction (Keuper et al. 2015) does.
 
-    The two clusters with the strongest link are joined, and their links to every other cluster add up, until no link is
-    left above zero; of equally strong links the one whose clusters have the smallest records comes first. A link is the
-    sum of the match weights of all pairs across, each less the ``threshold``'s bits; a pair that was never compared
-    counts as FLOOR. So a third record joins two that agree with it taken together, not because it agrees with one of
-    them. A link brings no two records of one platform together where they are ``alone``, and makes no cluster larger
-    than ``max_size``: both bow to ``always`` alone.
+    The two clusters with the strongest link are joined, and their links to every other cluster add up. This goes on until
+    no link is above zero. Of equally strong links, the one whose clusters have the smallest records comes first. A link is
+    the sum of the match weights of all pairs across, each minus the bits of the ``threshold``. A pair that was never compared
+    counts as FLOOR. So a third record joins two others only if both together speak for it. A link never joins two records of
+    one platform that are ``alone``, and never makes a cluster larger than ``max_size``. Only ``always`` overrides these rules.
 
     Args:
         records: ``platform``, ``id`` (string) and ``alone`` (bool), one row a record.
@@ -88,7 +87,7 @@ def _decided(
     always: Sequence[tuple[str, str, str, str]],
     never: Sequence[tuple[str, str, str, str]],
 ) -> tuple[Indices, Indices, Weights]:
-    """The pairs with what people decided about them in the place of what was computed."""
+    """The pairs, with the decisions by people in place of the computed weights."""
     decided = [(pair, ALWAYS) for pair in always] + [(pair, NEVER) for pair in never]
     if not decided:
         return left, right, weight
@@ -115,7 +114,7 @@ def _components(count: int, left: Indices, right: Indices) -> Indices:
 def _doubtful(
     labels: Indices, left: Indices, right: Indices, weight: Weights, lonely: Indices, max_size: int
 ) -> npt.NDArray[np.bool_]:
-    """By component: whether some pair in it is not linked, or it breaks a rule. All others are clusters as they are."""
+    """By component: whether a pair in it is not linked, or it breaks a rule. Every other component is a cluster as it is."""
     sizes = np.bincount(labels)
     links = np.bincount(labels[left[weight > 0]], minlength=len(sizes))
     seats = pd.DataFrame({"label": labels, "platform": lonely})[lonely >= 0]
@@ -145,7 +144,7 @@ def _by_component(
 def _contract(
     members: Indices, links: list[tuple[int, int, float]], lonely: Indices, rank: Indices, max_size: int
 ) -> Indices:
-    """Greedy additive edge contraction of one component; returns each member's cluster, named by one of its records."""
+    """Greedy additive edge contraction of one component. Returns each record's cluster, named by one of its records."""
     clusters = {record: [record] for record in members.tolist()}
     # what compared pairs give above what they would count without having been compared; such sums simply add up
     above: dict[int, dict[int, float]] = {record: {} for record in clusters}

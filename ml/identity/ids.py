@@ -1,4 +1,4 @@
-"""Ids that outlive changes of the cluster, and what changed: merges, splits, and where a retired id went."""
+"""Ids that outlive changes of the cluster; what changed: merges, splits, and the successors of retired ids."""
 
 from collections.abc import Mapping
 
@@ -31,7 +31,7 @@ def stable_ids(
        if it holds at least half of the records which had that id when it was retired (tie: the larger share, then more
        records, then the smallest id and record): undoing a merge gives both their own ids again.
     2. An id of the night before goes to the cluster that holds most of its records now (tie: the one with the smallest
-       record); a cluster that is owed several ids takes the one it has most records of (tie: the smallest id).
+       record); a cluster that is owed several ids gets the id of which it has most records (tie: the smallest id).
     3. All others get a new id: ``prefix`` and a hash of the smallest record, so that ids depend neither on the order of
        the records nor on how many there are.
 
@@ -50,21 +50,21 @@ def stable_ids(
     ).sort_values(["platform", "id"], ignore_index=True)
     smallest = frame.drop_duplicates("label").set_index("label")
     claims: pd.Series[str] = pd.Series(dtype="object")
-    taken: set[str] = set()
+    in_use: set[str] = set()
     if previous is not None:
         former = RETIRED.empty_table() if retired is None else retired
         frame["order"] = range(len(frame))
         before = frame.merge(previous.to_pandas(), on=["platform", "id"])
         revived = _revived(frame, before, former.to_pandas())
         claims = pd.concat([revived, _claims(before[~before["label"].isin(revived.index)])])
-        taken = {*previous["cluster_id"].to_pylist(), *former["retired_id"].to_pylist()}
+        in_use = {*previous["cluster_id"].to_pylist(), *former["retired_id"].to_pylist()}
 
     new = smallest[~smallest.index.isin(claims.index)]
     seeds = new["platform"] + ":" + new["id"]
     fresh = _hashed_ids(seeds, prefix)
     # the id that a smallest record would give may still belong to the cluster it left
     attempt = 1
-    while (clash := fresh.isin(taken)).any():
+    while (clash := fresh.isin(in_use)).any():
         attempt += 1
         fresh[clash] = _hashed_ids(seeds[clash] + f"#{attempt}", prefix)
     ids = pd.concat([claims, fresh])
@@ -141,7 +141,7 @@ def retire(current: pa.Table, previous: pa.Table | None, retired: pa.Table | Non
 def redirects(current: pa.Table, retired: pa.Table) -> pa.Table:
     """Where each retired id went: ``retired_id``, ``cluster_id`` that holds most of its records now (tie: the smallest id).
 
-    Ids whose records are all gone lead nowhere and are left out.
+    An id whose records are all gone has no successor and is left out.
     """
     held = (
         retired.to_pandas()
@@ -162,7 +162,7 @@ def redirects(current: pa.Table, retired: pa.Table) -> pa.Table:
 def moves(current: pa.Table, previous: pa.Table | None) -> pa.Table:
     """Records of both nights whose company is another one: ``kind`` (merge, split), ``cluster_id``, ``other_id``, ``platform``, ``id``.
 
-    A merge brings the records of ``other_id`` into ``cluster_id``; a split takes records out of ``other_id`` into ``cluster_id``.
+    A merge brings the records of ``other_id`` into ``cluster_id``; a split moves records out of ``other_id`` into ``cluster_id``.
     Records that are new or gone move nobody.
     """
     columns = ["kind", "cluster_id", "other_id", "platform", "id"]
@@ -252,13 +252,13 @@ def _strongest(
 
 
 def waterfall(pair: dict[str, object], compared: list[str]) -> list[tuple[str, float]]:
-    """The comparisons of one pair that gave or took anything, in bits, the strongest first."""
+    """The comparisons of one pair that add or take off any bits, the strongest first."""
     steps = [(name, float(str(pair[name]))) for name in compared if pair[name]]
     return sorted(steps, key=lambda step: -abs(step[1]))
 
 
 def in_words(pair: dict[str, object], compared: list[str]) -> str:
-    """A pair in one line, without what it was compared by: names of columns and bits."""
+    """A pair in one line: names of columns and bits, without the compared values."""
     weights = ", ".join(f"{name} {weight:+.1f}" for name, weight in waterfall(pair, compared))
     return (
         f"{pair['platform_l']}:{pair['id_l']} ~ {pair['platform_r']}:{pair['id_r']}"

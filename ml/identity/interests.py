@@ -1,4 +1,4 @@
-"""What an account likes, as a vector: alike vectors are weak evidence that two accounts are one person's."""
+"""What an account likes, as a vector. Alike vectors are weak evidence that two accounts belong to one person."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import keras
 
 DIMENSIONS = 16
-FEWEST_EVENTS = 10  # of fewer, a vector says more of chance than of taste
+FEWEST_EVENTS = 10  # a vector of fewer events shows chance rather than taste
 ACCOUNTS_TO_LEARN_FROM = 20_000
 BATCH, EPOCHS, LEARNING_RATE = 512, 12, 0.02
 VECTORS = pa.schema([("product_id", pa.string()), ("rarity", pa.float32()), ("vector", pa.list_(pa.float32()))])
@@ -22,23 +22,23 @@ VECTORS = pa.schema([("product_id", pa.string()), ("rarity", pa.float32()), ("ve
 def learn_vectors(events: pa.Table, seed: int) -> pa.Table:
     """Product vectors, learned by a linear autoencoder over what accounts consumed (Liang et al. 2018, without its depth).
 
-    An account's products are summed into DIMENSIONS numbers, from which a softmax over all products says them again. At most
+    The model sums an account's products into DIMENSIONS numbers, and predicts the products from these by a softmax. At most
     ACCOUNTS_TO_LEARN_FROM accounts teach, drawn by ``seed``.
 
     ``events`` has ``account`` and ``product_id`` (string). Returns VECTORS: ``rarity`` is the log of accounts by accounts
     with the product; empty where nobody has FEWEST_EVENTS products.
     """
-    taken = events.to_pandas().drop_duplicates()
-    counts = taken.groupby("account").size()
+    consumed = events.to_pandas().drop_duplicates()
+    counts = consumed.groupby("account").size()
     teachers = counts[counts >= FEWEST_EVENTS].index.sort_values()
     if teachers.empty:
         return VECTORS.empty_table()
     rng = np.random.default_rng(seed)
     if len(teachers) > ACCOUNTS_TO_LEARN_FROM:
         teachers = teachers[np.sort(rng.choice(len(teachers), ACCOUNTS_TO_LEARN_FROM, replace=False))]
-    taken = taken[taken["account"].isin(teachers)]
-    products = np.sort(taken["product_id"].unique())  # of what nobody teaches there is nothing to learn
-    rows, columns = teachers.get_indexer(taken["account"]), np.searchsorted(products, taken["product_id"])
+    consumed = consumed[consumed["account"].isin(teachers)]
+    products = np.sort(consumed["product_id"].unique())  # a product of no teacher teaches nothing
+    rows, columns = teachers.get_indexer(consumed["account"]), np.searchsorted(products, consumed["product_id"])
     rarity = np.log((1 + len(teachers)) / (1 + np.bincount(columns, minlength=len(products)))).astype(np.float32)
     vectors = _fit(rows, columns, len(teachers), len(products), seed)
     vectors -= np.average(vectors, axis=0, weights=np.bincount(columns, minlength=len(products)))
@@ -84,16 +84,16 @@ def _autoencoder(products: int) -> "keras.Model":
 
 
 def account_interests(events: pa.Table, vectors: pa.Table) -> pa.Table:
-    """Each account's interests: the mean vector of its products, rare ones counting more, scaled to length 1.
+    """Each account's interests: the mean vector of its products, weighted by rarity and scaled to length 1.
 
     ``events`` has ``platform``, ``id`` and ``product_id``. Returns ``platform``, ``id``, ``interests`` (list of float32), sorted,
     for accounts with at least FEWEST_EVENTS products that have a vector.
     """
-    taken = events.to_pandas().drop_duplicates()
+    consumed = events.to_pandas().drop_duplicates()
     known = pd.Index(vectors["product_id"].to_numpy(zero_copy_only=False))
-    at = known.get_indexer(taken["product_id"])
-    taken, at = taken[at >= 0], at[at >= 0]
-    accounts = taken.groupby(["platform", "id"], sort=True)
+    at = known.get_indexer(consumed["product_id"])
+    consumed, at = consumed[at >= 0], at[at >= 0]
+    accounts = consumed.groupby(["platform", "id"], sort=True)
     groups, sizes = accounts.ngroup().to_numpy(), accounts.size()
     matrix = np.array(vectors["vector"].to_pylist(), dtype=np.float64)
     weight = vectors["rarity"].to_numpy().astype(np.float64)[at]
@@ -114,9 +114,9 @@ def account_interests(events: pa.Table, vectors: pa.Table) -> pa.Table:
 
 
 def alike_pairs(records: pa.Table, others: Collection[str], threshold: float) -> pa.Table:
-    """Pairs of records of different platforms with a cosine of at least ``threshold``, each record's best one only.
+    """Pairs of records of different platforms with a cosine of at least ``threshold``; of each record only its best pair.
 
-    A pair of which one of the columns ``others`` is known on both sides is left out: that compares them better.
+    A pair is left out where one of the columns ``others`` is known on both sides, because that column compares them better.
 
     ``records`` has ``platform``, ``id``, ``interests`` (as :func:`account_interests` gives them, or null) and ``others``,
     sorted by platform and id. Returns ``platform_l, id_l, platform_r, id_r`` (l before r) and ``cosine``, sorted.
@@ -154,10 +154,10 @@ def alike_pairs(records: pa.Table, others: Collection[str], threshold: float) ->
 
 
 def precision_recall(records: pa.Table, prior: float, seed: int, others: int = 200_000) -> pa.Table:
-    """How well interests alone tell: ``threshold`` of the cosine, ``precision`` and ``recall`` (all float64).
+    """How well interests alone find the same person: ``threshold`` of the cosine, ``precision``, ``recall`` (float64).
 
-    The truth is accounts of different platforms with the same e-mail token, against ``others`` random pairs; precision is
-    what these shares give where ``prior`` of all pairs are the same: r·p / (r·p + f·(1 - p)).
+    Accounts of different platforms with the same e-mail token are the truth, and ``others`` random pairs are the false
+    pairs. With recall r, share of false pairs f and ``prior`` p, precision is r·p / (r·p + f·(1 - p)).
 
     ``records`` has ``platform``, ``email_token`` and ``interests``. Empty where no two such accounts are known.
     """

@@ -1,9 +1,9 @@
-"""Fellegi-Sunter linkage by Splink: how well two records agree, in bits, with what each comparison gave or took.
+"""Fellegi-Sunter linkage by Splink: how well two records agree, in bits, and how many bits each comparison adds or takes off.
 
 Records are Arrow tables with ``platform`` and ``id`` (string), the columns that a :class:`LinkageSpec` compares, and
-``alone`` (bool: no other record of the same platform may be the same). A model is trained apart from scoring, and carries
-everything a score depends on but the two records: match weights and the frequencies of terms. So a pair that neither
-record of which has changed keeps its score, whatever else a night brings.
+``alone`` (bool: no other record of the same platform may be the same). Training is apart from scoring. A trained model holds
+everything that a score depends on, except the two records: match weights and the frequencies of terms. So a pair of two
+unchanged records keeps its score, whatever else a night brings.
 """
 
 import json
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # Splink takes a second to import
     from splink.internals.comparison_creator import ComparisonCreator
 
 FLOOR = -10.0  # bits; a pair that agrees less is not kept
-MAX_BLOCK = 250  # a key that more records share says little, and its pairs would be most of all
+MAX_BLOCK = 250  # a key that more records share tells little, and most pairs would come from such keys
 ENOUGH_MATCHES = 100  # of fewer, expectation maximisation learns coincidences
 TRAINING_PAIRS = 1_000_000
 UNCOMPARED = ("platform", "id", "alone", "changed", "fingerprint")
@@ -32,10 +32,10 @@ PAIR_KEYS = ("platform_l", "id_l", "platform_r", "id_r")
 
 @dataclass(frozen=True)
 class Shared:
-    """Comparisons in which others agree too, and in all of them at once: a family in its address and its name.
+    """Comparisons that are not independent: a family agrees in its address and its name at once.
 
-    Where nothing else is known, they make a pair the same with ``precision`` at most, however many agree. Without a
-    precision they tell no more than the strongest of them.
+    Where nothing else is known, such a pair is the same with a probability of at most ``precision``, however many of these
+    comparisons agree. Without a precision they tell no more than the strongest of them.
     """
 
     comparisons: "Sequence[str | Shared]"
@@ -57,11 +57,11 @@ class Shared:
 class LinkageSpec:
     """What records of one kind are compared by.
 
-    ``certain`` maps a column to the share of pairs that are the same where nothing but this column is known, and it is equal.
-    ``blocks`` are SQL expressions over a record's columns: pairs that are equal in one of them are compared.
-    ``anchors`` are those under which pairs are nearly always the same, and which find ``anchor_recall`` of all that are.
-    ``shared`` says how much comparisons that are not independent may tell together; what they tell beyond is taken off
-    again in the evidence ``shared_excess``.
+    ``certain`` maps a column to the share of pairs that are the same where this column is equal and nothing else is known.
+    ``blocks`` are SQL expressions over a record's columns: two records that are equal in one of them are compared.
+    ``anchors`` are the blocks whose pairs are nearly always the same; they find ``anchor_recall`` of all such pairs.
+    ``shared`` limits what comparisons that are not independent may tell together. The bits beyond that limit are subtracted
+    in the evidence ``shared_excess``.
     """
 
     name: str
@@ -121,7 +121,7 @@ def _linker(connection: duckdb.DuckDBPyConnection, settings: Any, table: str) ->
 
 
 def train(records: pa.Table, spec: LinkageSpec, seed: int, memory_limit: str = "2GB") -> LinkageModel:
-    """Learn how much each kind of agreement tells: u from random pairs, m by expectation maximisation from anchored pairs.
+    """Learn how much each agreement tells: u from random pairs, m by expectation maximisation from anchored pairs.
 
     Where fewer than ENOUGH_MATCHES pairs agree in an anchor, the m probabilities stay those that ``spec`` declares.
     One thread and rounded parameters, so that the same records give the same model.
@@ -160,7 +160,7 @@ def _settings(connection: duckdb.DuckDBPyConnection, spec: LinkageSpec, prior: f
     from splink import SettingsCreator
 
     columns = [name for (name, *_) in connection.execute("describe records").fetchall()]
-    # a certain column says the same whatever is learned, and its first value may come on a night after the training
+    # a certain column tells the same whatever is learned, and its first value may arrive after the training
     empty = [
         name
         for name in spec.compared
@@ -201,7 +201,7 @@ def _frequencies(connection: duckdb.DuckDBPyConnection, column: str) -> pa.Table
 
 
 def _with_certainty(settings: dict[str, Any], spec: LinkageSpec) -> dict[str, Any]:
-    """The settings with rounded parameters, and equal certain columns worth their declared share whatever the prior is."""
+    """The settings with rounded parameters. An equal certain column is worth its declared share, whatever the prior is."""
     prior = settings["probability_two_random_records_match"]
     for comparison in settings["comparisons"]:
         precision = spec.certain.get(comparison["output_column_name"])

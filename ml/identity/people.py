@@ -57,7 +57,7 @@ def person_comparisons() -> "list[ComparisonCreator]":
         )
 
     def token(column: str) -> "ComparisonCreator":
-        """Equal is worth what LinkageSpec.certain says; another one tells little, people have several."""
+        """An equal token is worth what LinkageSpec.certain declares. Another token tells little, because people have several."""
         return CustomComparison(
             output_column_name=column,
             comparison_levels=[
@@ -166,12 +166,11 @@ def person_records(
     one_account_platforms: Collection[str],
     max_accounts_per_token: int,
 ) -> pa.Table:
-    """Accounts as they are compared: spelling levelled out, and nothing in a column that cannot tell people apart.
+    """Accounts as they are compared: with equal spelling, and without values that cannot tell people apart.
 
-    Names keep the letters of any script; a single Latin letter is an initial and says nothing. Birth dates become
-    YYYYMMDD whatever the order was, impossible ones too: a typing error is still near the truth. A time behind one is
-    left out, and so is its zone: the day is the one that stands there. A token that more than
-    ``max_accounts_per_token`` accounts share (a family's phone, ``info@``) links nobody.
+    Names keep the letters of any script. A single Latin letter is an initial and becomes null. Birth dates become YYYYMMDD
+    from any order, impossible dates too, because a typing error is still near the truth. A time and a zone after the date
+    are dropped. A token that more than ``max_accounts_per_token`` accounts share (a family's phone, ``info@``) links nobody.
 
     Args:
         accounts: ``platform``, ``id`` and TOKENS, all string.

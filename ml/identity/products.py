@@ -40,7 +40,7 @@ def product_comparisons() -> "list[ComparisonCreator]":
         return level.configure(m_probability=m, u_probability=u, fix_m_probability=True, fix_u_probability=True)
 
     def code(column: str, other: float) -> "ComparisonCreator":
-        """Equal is worth what LinkageSpec.certain says; ``other`` is the m of another code, where u is 1."""
+        """An equal code is worth what LinkageSpec.certain declares; ``other`` is the m of another code, where u is 1."""
         return CustomComparison(
             output_column_name=column,
             comparison_levels=[
@@ -186,7 +186,7 @@ def item_records(items: pa.Table, one_item_platforms: Collection[str], max_items
     """Items as they are compared: spelling levelled out, and nothing in a column that cannot tell products apart.
 
     A code that more than ``max_items_per_code`` items bear (a placeholder, a whole shelf's) links none. A year that a
-    platform does not give is taken from the brackets at the title's end.
+    platform does not give is read from the brackets at the end of the title.
 
     Args:
         items: ``platform``, ``id``, ``title``, ``gtin``, ``isbn``, ``imdb_id``, ``creator`` (string), ``release_year``
@@ -271,7 +271,7 @@ def item_records(items: pa.Table, one_item_platforms: Collection[str], max_items
 
 
 def normalised_title(title: str | None) -> str:
-    """A title without what spelling adds: case, accents, punctuation, brackets at the end, and the place of the article.
+    """A title without what spelling adds: case, accents, punctuation, brackets at the end, and the position of the article.
 
     ``"Matrix, The (1999)"`` and ``"The Matrix"`` both become ``"the matrix"``, ``"Seven (Se7en) (1995)"`` becomes
     ``"seven"``; ``"Kill Bill (Vol. 2)"`` keeps its part. Letters of every script stay.

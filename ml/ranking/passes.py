@@ -22,7 +22,7 @@ class ExampleTensors(NamedTuple):
         labels, weights: float32 (rows, objectives).
         sequences: for each sequence feature the embedding rows of its distinct sequences, int32 (sequences, LONGEST), and
             which of them is each row's, int32 (rows,).
-        splits: where each list begins, and the end of the last, int32 (lists + 1,). The log loss has one row a list.
+        splits: where each list begins, and the end of the last, int32 (lists + 1,). With the log loss each row is a list.
     """
 
     table_rows: tf.Tensor
@@ -37,11 +37,11 @@ class TrainingPass:
     """Teaches the network every example once. Batches hold whole lists. The graph cuts them, so that Python never waits.
 
     Args:
-        network: it is changed in place.
-        optimisers: they are of this network.
-        loss: of each objective.
-        batch_size: rows, about. A list that is longer is a batch.
-        embedding_l2: each example adds so many times the squares of its embeddings to what is minimised.
+        network: its weights are changed in place.
+        optimisers: of this network.
+        loss: which loss each objective has.
+        batch_size: about so many rows. A longer list is a batch of its own.
+        embedding_l2: each example adds this times the squares of its embeddings to what is minimised.
     """
 
     def __init__(

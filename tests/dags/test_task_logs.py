@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -22,42 +23,48 @@ from airflow.sdk.exceptions import AirflowFailException
 from dags.tasks import readable_log
 from infra.warehouse import WarehouseError
 
-def step():
+def step(error):
     for name in ("dags.steps.merge", "infra.warehouse", "great_expectations.core", "tensorflow"):
         logger = logging.getLogger(name)
         for level in (logging.DEBUG, logging.INFO, logging.WARNING):
             logger.log(level, "noted")
-    raise {error}
+    raise error
 
-try:
-    with readable_log():
-        step()
-except Exception:
-    log.exception("Task failed with exception")
+for error in (WarehouseError("the file is gone. Remedy: build it"), KeyError("person_id")):
+    try:
+        with readable_log():
+            step(error)
+    except Exception:
+        log.exception("Task failed with exception")
 """
+NOTED = [
+    *(("dags.steps.merge", level) for level in ("debug", "info", "warning")),
+    *(("infra.warehouse", level) for level in ("debug", "info", "warning")),
+    ("great_expectations.core", "warning"),
+]
 
 
-def lines_of_a_task(error: str) -> list[dict[str, object]]:
-    done = subprocess.run(
-        [sys.executable, "-c", TASK.replace("{error}", error)], cwd=PROJECT_ROOT, capture_output=True, text=True
-    )
+@pytest.fixture(scope="module")
+def lines() -> list[dict[str, Any]]:
+    """The log of a task that fails with an error of ours, and then of one that fails with another."""
+    done = subprocess.run([sys.executable, "-c", TASK], cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_task_logs_what_the_terminal_shows_and_ends_with_our_message_alone() -> None:
-    *noted, last = lines_of_a_task('WarehouseError("the file is gone. Remedy: build it")')
-    assert [(line["logger"], line["level"]) for line in noted] == [
-        *(("dags.steps.merge", level) for level in ("debug", "info", "warning")),
-        *(("infra.warehouse", level) for level in ("debug", "info", "warning")),
-        ("great_expectations.core", "warning"),
-    ]
+def test_a_task_logs_what_the_terminal_shows(lines: list[dict[str, Any]]) -> None:
+    noted = [(line["logger"], line["level"]) for line in lines if line["event"] == "noted"]
+    assert noted == NOTED * 2
+
+
+def test_a_task_that_fails_with_an_error_of_ours_ends_with_its_message_alone(lines: list[dict[str, Any]]) -> None:
+    last = lines[len(NOTED)]
     assert (last["level"], last["event"]) == ("error", "the file is gone. Remedy: build it")
     assert not {"exception", "error_detail"} & {*last}
 
 
-def test_an_error_that_is_not_ours_keeps_its_traceback() -> None:
-    last = lines_of_a_task('KeyError("person_id")')[-1]
+def test_an_error_that_is_not_ours_keeps_its_traceback(lines: list[dict[str, Any]]) -> None:
+    last = lines[-1]
     assert last["event"] == "Task failed with exception"
     assert "KeyError" in str(last["exception"])
     assert "step" in str(last["exception"])

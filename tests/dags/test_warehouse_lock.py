@@ -64,28 +64,29 @@ def reached(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def opens(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Attribute) and call.func.attr == "connect"
+def name_of(call: ast.Call) -> str:
+    return str(getattr(call.func, "id", getattr(call.func, "attr", "")))
 
 
 def unlocked(source: str) -> list[int]:
-    """The lines on which code uses the warehouse's path outside every block that holds its lock."""
+    """The lines on which code uses a warehouse's path outside every block that holds that warehouse's lock."""
     lines = []
 
-    def visit(node: ast.AST, *, held: bool, parent: ast.AST | None) -> None:
+    def visit(node: ast.AST, *, held: frozenset[str], parent: ast.AST | None) -> None:
         if isinstance(node, ast.With):
             calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
-            names = {getattr(call.func, "id", getattr(call.func, "attr", "")) for call in calls}
-            held = held or bool(names.intersection(LOCKS))
-        if isinstance(node, ast.JoinedStr) and not (isinstance(parent, ast.Call) and opens(parent)):
-            held = held or "attach" not in ast.unparse(node).lower()  # a sentence that names the file opens nothing
-        asked = isinstance(parent, ast.Attribute) and parent.attr in HARMLESS
-        if isinstance(node, ast.Attribute) and node.attr == "warehouse_path" and not (held or asked):
-            lines.append(node.lineno)
+            held |= {ast.unparse(call.args[0]) for call in calls if call.args and name_of(call) in LOCKS}
+        to_connect = isinstance(parent, ast.Call) and name_of(parent) == "connect"
+        if isinstance(node, ast.JoinedStr) and not to_connect and "attach" not in ast.unparse(node).lower():
+            return  # a sentence that names the file opens nothing
+        if isinstance(node, ast.Attribute) and node.attr == "warehouse_path":
+            asked = isinstance(parent, ast.Attribute) and parent.attr in HARMLESS
+            if not asked and ast.unparse(node.value) not in held:
+                lines.append(node.lineno)
         for child in ast.iter_child_nodes(node):
             visit(child, held=held, parent=node)
 
-    visit(ast.parse(source), held=False, parent=None)
+    visit(ast.parse(source), held=frozenset(), parent=None)
     return lines
 
 
@@ -134,7 +135,12 @@ def test_every_command_that_opens_the_warehouse_holds_its_lock() -> None:
     [
         ("duckdb.connect(str(settings.warehouse_path))", [1]),
         ("with closing(duckdb.connect(settings.warehouse_path)) as c:\n    pass", [1]),
-        ("with connect(settings) as c:\n    c.execute(f'attach {copy.warehouse_path}')", []),
+        ("with connect(settings) as c:\n    c.execute(f'attach {settings.warehouse_path}')", []),
+        ("with connect(copy) as c:\n    c.execute(f'attach {settings.warehouse_path}')", [2]),
+        (
+            "with lock(settings, 'reads', shared=True), connect(copy):\n    c.execute(f'attach {settings.warehouse_path}')",
+            [],
+        ),
         ("with lock(settings, 'reads', shared=True), closing(c):\n    use(settings.warehouse_path)", []),
         ("with lock(settings, 'reads', shared=True):\n    pass\nuse(settings.warehouse_path)", [3]),
         ("settings.warehouse_path.exists()", []),

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from dags.steps.learn.examples import feature_spec
 from infra import warehouse
-from infra.counterfactual import candidates_at, candidates_of_one_alone, moved
+from infra.counterfactuals.candidates import candidates_at
+from infra.counterfactuals.comparison import candidates_of_one_alone, moved
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT
 
 NIGHT, AS_OF = date(2000, 12, 14), date(2000, 12, 10)
-PLATFORMS = ("forum", "shop", "stream")
 
 
 @pytest.fixture(scope="module")
 def whole(backfilled) -> pa.Table:
     """The snapshot's candidates with all of the future."""
-    return candidates_at(backfilled.settings, AS_OF, NIGHT, PLATFORMS, future="true")
+    return candidates_at(backfilled.settings, AS_OF, NIGHT, future="true")
 
 
 def test_a_snapshot_is_built_again_as_the_night_built_it(whole, backfilled) -> None:
@@ -35,9 +35,7 @@ def test_a_snapshot_is_built_again_as_the_night_built_it(whole, backfilled) -> N
 @settings(max_examples=3, deadline=None, derandomize=True)
 @given(seed=st.integers(min_value=0), of_ten=st.integers(0, 9))
 def test_whatever_of_the_future_is_deleted_moves_no_feature(seed: int, of_ten: int, whole, backfilled) -> None:
-    some = candidates_at(
-        backfilled.settings, AS_OF, NIGHT, PLATFORMS, future=f"hash(event_id || '{seed}') % 10 < {of_ten}"
-    )
+    some = candidates_at(backfilled.settings, AS_OF, NIGHT, future=f"hash(event_id || '{seed}') % 10 < {of_ten}")
     assert candidates_of_one_alone(whole, some) == 0
     assert not any(moved(whole, some, feature_spec().columns).values())
 
@@ -101,8 +99,8 @@ def leaked(backfilled, tmp_path_factory: pytest.TempPathFactory) -> dict[str, in
     leaking = Settings(**of.model_dump() | there)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(warehouse, "DBT_PROJECT", project)
-        with_future = candidates_at(leaking, AS_OF, NIGHT, PLATFORMS, future="true")
-        without = candidates_at(leaking, AS_OF, AS_OF, PLATFORMS, future="false")
+        with_future = candidates_at(leaking, AS_OF, NIGHT, future="true")
+        without = candidates_at(leaking, AS_OF, AS_OF, future="false")
     return moved(with_future, without, feature_spec().columns)
 
 

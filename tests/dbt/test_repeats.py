@@ -7,11 +7,10 @@ import pytest
 from dags.steps.learn.judge_sources import judged_on
 from dags.steps.night import Night
 from infra import warehouse
-from infra.counterfactual import replace_candidates
+from infra.counterfactuals.candidates import replace_candidates
 from infra.warehouse import DBT_PROJECT, run_dbt
 from tests.dbt.conftest import NIGHTS, Warehouse
 
-PLATFORMS = ("forum", "shop", "stream")
 HAD = """
 select as_of, person_id, platform, product_id, repeat_score
 from marts.{table} semi join marts.positive_interactions using (as_of, person_id, product_id)
@@ -59,5 +58,5 @@ def test_what_a_platform_declares_reaches_its_lists_and_no_others(repeating, bac
     wanted, as_before = (judged_on(Night(NIGHTS[-1], settings=one.settings)) for one in (repeating, backfilled))
     assert wanted["wanted"].equals(as_before["wanted"])
 
-    replace_candidates(repeating.settings, NIGHTS[-1], PLATFORMS, targets=["shop"], without=["stream"])
+    replace_candidates(repeating.settings, NIGHTS[-1], targets=["shop"], without=["stream"])
     assert repeating.rows(HAD.format(table="candidates")) == had

@@ -26,8 +26,8 @@ from tests.e2e.identifiers import Identifiers
 from tests.homes import Store
 
 FIRST, SECOND, THIRD = date(1998, 3, 15), date(1998, 3, 16), date(1998, 3, 17)
-# enough to train on, to hold one out and to search on; the default of 8 only takes longer
-TRAINING_SNAPSHOTS = 3
+# The fewest that `crossrec tune` can search on: it trains on one and judges by the other. More show the same, and take longer.
+QUICK = {"training_snapshots": 2, "epochs": 1}
 LISTS = "select * from crossrec_recommendations order by account_id, rank"
 
 Served = dict[str, list[dict[str, Any]]]
@@ -55,7 +55,7 @@ def environment_of(home: Path, **more: str) -> dict[str, str]:
     return {
         **os.environ,
         "CROSSREC_HOME": str(home),
-        "CROSSREC_TRAINING_SNAPSHOTS": str(TRAINING_SNAPSHOTS),
+        **{f"CROSSREC_{name.upper()}": str(value) for name, value in QUICK.items()},
         "PYTHONPATH": str(PROJECT_ROOT),
         "COLUMNS": "160",
         **more,
@@ -64,7 +64,7 @@ def environment_of(home: Path, **more: str) -> dict[str, str]:
 
 def settings_of(home: Path, **more: Any) -> Settings:
     """The settings with which a night by command runs in ``home``, and ``more``."""
-    return Settings(home=home, training_snapshots=TRAINING_SNAPSHOTS, **more)
+    return Settings(home=home, **QUICK, **more)
 
 
 def nightly(as_of: date) -> tuple[str, ...]:

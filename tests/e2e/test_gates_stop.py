@@ -113,7 +113,7 @@ def test_a_feature_that_reads_the_future_stops(
     project = tmp_path / "dbt_project"
     shutil.copytree(DBT_PROJECT, project)
     [model] = project.rglob("item_popularity.sql")
-    model.write_text(model.read_text().replace("{{ known_by('interactions', 'cuts') }}", "true"))
+    model.write_text(model.read_text().replace("{{ known_by('interactions', 'snapshots') }}", "true"))
     for module in ("infra.warehouse", "dags.steps.learn.check_leakage"):
         monkeypatch.setattr(f"{module}.DBT_PROJECT", project)
     night = night_of(SECOND)

@@ -31,12 +31,12 @@ def _free_port() -> int:
             return port
 
 
-def test_up_serves_airflow_and_mlflow_and_ctrl_c_stops_all_of_it(tmp_path: Path) -> None:
+def test_up_serves_airflow_and_mlflow_and_ctrl_c_stops_all_of_it(prepared_home: Path) -> None:
     port = _free_port()
     up = subprocess.Popen(
         [sys.executable, "-m", "dags.cli", "up", "--port", str(port)],
         cwd=PROJECT_ROOT,
-        env={**os.environ, "CROSSREC_HOME": str(tmp_path)},
+        env={**os.environ, "CROSSREC_HOME": str(prepared_home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -43,10 +43,19 @@ def lists(*changes: tuple[int, str, object]) -> pa.Table:
 
 
 def check(
-    table: pa.Table, accounts=ACCOUNTS, available_items=40, previous: pa.Table | None = None, **limits
+    table: pa.Table,
+    accounts=ACCOUNTS,
+    available_items=40,
+    versions=("7", None),
+    previous: pa.Table | None = None,
+    **limits,
 ) -> GateResult:
     frame = recommendations.frame(
-        table, active_accounts=pa.array(accounts), available_items=available_items, previous=previous
+        table,
+        active_accounts=pa.array(accounts),
+        available_items=available_items,
+        versions=versions,
+        previous=previous,
     )
     suite = recommendations.suite(**{"list_size": SIZE, "max_per_category": 2} | limits)
     return run_gate("recommendations", suite, frame, as_of=date(2000, 12, 15), platform="shop")
@@ -128,6 +137,7 @@ def test_each_rule_over_rows_is_seen(broken, verdict, description):
     ("broken", "verdict", "observed"),
     [
         ({"accounts": [*ACCOUNTS, "forgotten", "also forgotten"]}, "stop", "2"),
+        ({"versions": ["7", "8", None]}, "stop", "2"),
         ({"list_size": 4}, "stop", "10 of 50 rows not so (20.0%)"),
         ({"popular_share_limit": 0.1}, "warn", "20.0%"),
         ({"available_items": 1_000}, "warn", "1.40%"),

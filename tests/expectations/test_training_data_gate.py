@@ -123,14 +123,14 @@ def test_a_feature_that_knows_the_labels_stops_by_its_name(auc, said):
     assert result.verdict == "stop"
     [failed] = result.failed
     assert failed.observed == said
-    assert "of the newest labelled cut" in failed.description
+    assert "of the newest labelled snapshot" in failed.description
     assert "known_by" in failed.remedy
 
 
 def test_a_feature_that_knew_the_labels_of_older_cuts_stops():
     result = check_features({"taken_later": 0.6}, {"taken_later": 0.99})
     assert [failed.observed for failed in result.failed] == ["taken_later (0.99)"]
-    assert "of the older cuts" in result.failed[0].description
+    assert "of the older snapshots" in result.failed[0].description
 
 
 def test_too_few_labels_for_any_feature_stop_nothing():

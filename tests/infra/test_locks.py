@@ -41,7 +41,7 @@ def test_a_lock_that_another_process_holds_is_refused_and_free_afterwards(
 ) -> None:
     path = tmp_path / "a.lock"
     with held_by_another_process(path, theirs) as other:
-        expected = f"process {other.pid} .builds the marts. since" if theirs == "alone" else "processes that read"
+        expected = f"process {other.pid} .builds the marts. since" if theirs == "alone" else "another process"
         with pytest.raises(LockedError, match=expected), hold(path, "reads", shared=ours == "shared"):
             pass
     with hold(path, "reads", shared=ours == "shared"):

@@ -50,7 +50,7 @@ def another_process(settings: Settings, what: str) -> Iterator["subprocess.Popen
 @pytest.mark.parametrize(("theirs", "read_only"), [("writes", False), ("writes", True), ("reads", False)])
 def test_who_cannot_wait_is_told_who_holds_the_warehouse(theirs: str, read_only: bool, settings: Settings) -> None:
     with another_process(settings, theirs) as other:
-        holder = rf"process {other.pid} \(writes\)" if theirs == "writes" else "processes that read"
+        holder = rf"process {other.pid} \(writes\)" if theirs == "writes" else "another process"
         with (
             pytest.raises(WarehouseError, match=f"is in use. Received: .*locked by {holder}.*Remedy: let that process"),
             connect(settings, read_only=read_only, wait=0),

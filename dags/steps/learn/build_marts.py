@@ -10,8 +10,9 @@ from dags.steps.merge.kinds import KINDS, PERSON, PRODUCT, Kind
 from dags.steps.merge.with_events import with_events
 from dags.steps.night import Night, parsed
 from dags.steps.records import MartsBuiltWith
+from infra.generators import generator_names
 from infra.identity_store import identity_key
-from infra.warehouse import query
+from infra.warehouse import DBT_PROJECT, query
 from ml.identity.ids import moves
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ def build_marts(night: Night) -> None:
     """Build the marts, with their tests.
 
     All snapshots are built again where a feature is new, where merges or splits gave a record another history, or where
-    other platforms than before declare repeat consumption.
+    other platforms than before declare repeat consumption, or where there are other generators.
     """
     anew = bool(_new_features(night)) or _changed_past(night)
     build(night, "tag:marts", *(["--full-refresh"] if anew else []))
@@ -44,6 +45,9 @@ def _changed_past(night: Night) -> bool:
     if tonight.repeat_consumption != built.repeat_consumption:
         log.info("other platforms than before declare repeat consumption; all snapshots are built again")
         return True
+    if tonight.generators != built.generators:
+        log.info("there are other generators than before; all snapshots are built again")
+        return True
     hashes = {PERSON.name: built.persons, PRODUCT.name: built.products}
     lost = any(ids_sha256(night, built.as_of, kind) != hashes[kind.name] for kind in KINDS.values())
     if lost and tonight.as_of != built.as_of:
@@ -60,6 +64,7 @@ def _built_with(night: Night) -> MartsBuiltWith:
     return MartsBuiltWith(
         as_of=night.as_of,
         repeat_consumption=tuple(name for name, platform in night.platforms.items() if platform.repeat_consumption),
+        generators=tuple(sorted(generator_names(DBT_PROJECT))),
         persons=ids_sha256(night, night.as_of, PERSON),
         products=ids_sha256(night, night.as_of, PRODUCT),
     )

@@ -11,7 +11,8 @@ from dags.steps.night import Night
 from dags.steps.records import LeakageCheck
 from expectations.gate import GateResult, run_gate
 from expectations.leakage import frame, suite
-from infra.counterfactual import candidates_at, candidates_of_one_alone, moved
+from infra.counterfactuals.candidates import candidates_at
+from infra.counterfactuals.comparison import candidates_of_one_alone, moved
 from infra.warehouse import DBT_PROJECT, query
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,10 @@ def check_leakage(night: Night) -> None:
 
 
 def _check(night: Night, snapshot: date) -> GateResult:
-    platforms = list(night.platforms)
     log.debug(f"building the snapshot of {snapshot} with the future")
-    whole = candidates_at(night.settings, snapshot, night.as_of, platforms, future=EVERY_EVENT)
+    whole = candidates_at(night.settings, snapshot, night.as_of, future=EVERY_EVENT)
     log.debug(f"building the snapshot of {snapshot} without the future")
-    past = candidates_at(night.settings, snapshot, snapshot, platforms, future=NO_EVENT)
+    past = candidates_at(night.settings, snapshot, snapshot, future=NO_EVENT)
     result = run_gate(
         "leakage",
         suite(snapshot, whole.num_rows),

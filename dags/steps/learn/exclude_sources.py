@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dags.steps.dbt import build
 from dags.steps.night import Night
 from dags.steps.records import JudgedSources
-from infra.counterfactual import replace_candidates
+from infra.counterfactuals.candidates import replace_candidates
 from infra.excluded_sources import read_excluded, write_excluded
 
 log = logging.getLogger(__name__)
@@ -41,4 +41,4 @@ def _replace(night: Night, excluded: Mapping[str, Sequence[str]]) -> None:
     for without in sorted({tuple(sources) for sources in excluded.values()}):
         targets = [target for target, sources in excluded.items() if tuple(sources) == without]
         log.debug(f"building candidates of {', '.join(targets)} without {', '.join(without)}")
-        replace_candidates(night.settings, night.as_of, list(night.platforms), targets=targets, without=without)
+        replace_candidates(night.settings, night.as_of, targets=targets, without=without)

@@ -35,9 +35,9 @@ def newest_built(settings: Settings) -> date:
 
 
 def tune(night: Night, trials: int, minutes: float) -> Tuned:
-    """Search for better hyper-parameters than those that serve, log every trial, and say how to train with the best.
+    """Search for better hyper-parameters than those that serve, log every trial, and name the setting that uses the best.
 
-    The held-out snapshot, by which promotion goes, has no part in it.
+    The held-out snapshot, which promotion is judged by, has no part in it.
 
     Raises:
         TuningError: The warehouse holds another night, or too few snapshots have examples.
@@ -50,7 +50,7 @@ def tune(night: Night, trials: int, minutes: float) -> Tuned:
     training, _ = split(examples_of(night))
     serving = replace(params_of(night), objectives=objectives_of(night, training))
 
-    def say(trial: Trial, best: Trial) -> None:
+    def log_trial(trial: Trial, best: Trial) -> None:
         found = "training diverged" if trial.ndcg_at_10 is None else f"NDCG@10 {trial.ndcg_at_10:.4f}"
         log.info(
             f"trial {trial.number} of {trials}: {found} after {trial.seconds:.0f} s"
@@ -58,7 +58,7 @@ def tune(night: Night, trials: int, minutes: float) -> Tuned:
         )
 
     try:
-        tuned = search(training, feature_spec(), serving, trials, minutes * 60, say)
+        tuned = search(training, feature_spec(), serving, trials, minutes * 60, log_trial)
     except ValueError as error:
         raise TuningError(
             f"night of {night.as_of}: {error}. Remedy: tune on a later night, with CROSSREC_TRAINING_SNAPSHOTS of 2 or more."
@@ -83,7 +83,7 @@ def verdict(tuned: Tuned) -> str:
 
 
 def _searched(params: TrainingParams) -> dict[str, Any]:
-    """What the search chose, as the setting takes it."""
+    """The parameters that the search chose, in the form of the setting."""
     return {name: value for name, value in asdict(params).items() if name in TunedParams.model_fields}
 
 

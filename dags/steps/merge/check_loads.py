@@ -81,17 +81,13 @@ def _shares(night: Night, load: Manifest, table: SourceTable) -> tuple[float, fl
 
 
 def _measured(night: Night, load: Manifest, table: SourceTable) -> tuple[float, float, float]:
+    """The three shares; only a reader of the files knows them, so the query names the declared key."""
     key = ", ".join(f'"{column}"' for column in table.key)
-    null_key = " or ".join(f'"{column}" is null' for column in table.key)
+    no_key = " or ".join(f'"{column}" is null' for column in table.key)
+    counts = f"count(*), count(*) filter (where {no_key}), count(distinct ({key})) filter (where not ({no_key}))"
+    files = [night.lake.uri(file.key) for file in load.files]
     with duckdb_connection(night.settings, night.lake) as connection:
-        readable, null_keys, distinct = connection.execute(
-            f"""
-            select
-                count(*) filter (where _unreadable is null),
-                count(*) filter (where _unreadable is null and ({null_key})),
-                count(distinct ({key})) filter (where _unreadable is null and not ({null_key}))
-            from read_parquet($files)
-            """,
-            {"files": [night.lake.uri(file.key) for file in load.files]},
-        ).fetchall()[0]
+        [(readable, null_keys, distinct)] = connection.execute(
+            f"select {counts} from read_parquet($files) where _unreadable is null", {"files": files}
+        ).fetchall()
     return null_keys / load.rows, max(0, readable - null_keys - distinct) / load.rows, 1 - readable / load.rows

@@ -1,47 +1,24 @@
-"""Step 13: the night on one page, and in a few facts for the terminal."""
+"""The night on one page, and in a few facts for the terminal."""
 
 import logging
 import tempfile
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
-
-import pyarrow.compute as pc
 
 from dags.steps.night import Night
-from dags.steps.records import (
-    Evaluation,
-    Extracted,
-    JudgedSources,
-    Linked,
-    ListCounts,
-    Promotion,
-    RowCounts,
-    ServingModel,
-    WrittenBack,
-)
+from dags.steps.records import ServingModel
+from dags.steps.serve.summary import summary_of
 from expectations.data_docs import build_data_docs
 from expectations.gate import GateResult
-from infra.identity_store import identity_key
-from infra.report.facts import JudgedSource, MetricPoint
-from infra.report.night import NightSummary
 from infra.report.page import render
-from infra.warehouse import connect, query
-from ml.evaluation.comparison import ALL, CHALLENGER, POPULARITY
-from ml.identity.ids import waterfall
-from ml.identity.linkage import bits
-from ml.identity.people import PEOPLE
 
 log = logging.getLogger(__name__)
-
-HISTORY_DAYS = 90
-EXAMPLES = 3
 
 
 def report(night: Night) -> None:
     """Write the page to the lake and to the MLflow run of the model that scored the night."""
-    data_docs = build_data_docs(night.settings.home.absolute() / "great_expectations", _gates(night))
-    summary = _summary(night, data_docs)
+    gates = _gates(night)
+    data_docs = build_data_docs(night.settings.home.absolute() / "great_expectations", gates)
+    summary = summary_of(night, gates, data_docs)
     night.write(summary)
     page = render(summary)
     night.lake.put(night.key("report.html"), page.encode())
@@ -64,89 +41,6 @@ def _log_to_mlflow(night: Night, page: str) -> None:
             registry.log_report(version, file)
 
 
-def _summary(night: Night, data_docs: Path) -> NightSummary:
-    comparison = night.read(Evaluation).comparison
-    serving, linked = night.read(ServingModel), night.read(Linked, "person")
-    return NightSummary.model_validate(
-        {
-            "as_of": night.as_of,
-            "run_id": night.run_id,
-            "funnel": _funnel(night),
-            "totals": {
-                "persons": linked.clusters,
-                "multi_platform_persons": linked.on_several_platforms,
-                "products": night.read(Linked, "product").clusters,
-            },
-            "gates": _gates(night),
-            "metrics": comparison.metrics if comparison else (),
-            "transfers": _transfers(night),
-            "objectives": comparison.objectives if comparison else (),
-            "diversity": comparison.diversity if comparison else (),
-            "off_policy": comparison.off_policy if comparison else None,
-            "history": _history(night),
-            "promotion": f"{night.read(Promotion).reasons[0]}.",
-            "model_version": str(serving.version) if serving.version is not None else None,
-            "people": _people(night),
-            "compared": _compared(night),
-            "interests_alone": linked.interests_alone,
-            "behaviour_threshold": night.settings.behaviour_threshold,
-            "identity_changes": query(
-                night.settings,
-                "select entity, kind, records, evidence from marts.identity_changes where as_of = $as_of order by all",
-                {"as_of": night.as_of},
-            ).to_pylist(),
-            "links": {
-                "report": night.lake.uri(night.key("report.html")),
-                "data_docs": str(data_docs),
-                "airflow_log": str(night.settings.home / "logs" / f"nightly-{night.as_of}.log"),
-                "mlflow_run": f"{serving.run_id} (`make up` shows it)" if serving.run_id else None,
-            },
-        }
-    )
-
-
-def _funnel(night: Night) -> list[dict[str, Any]]:
-    counts = {
-        row.pop("platform"): row
-        for row in query(
-            night.settings,
-            """
-            from (select distinct platform from intermediate.int_accounts union select distinct platform from intermediate.int_items)
-            left join (
-                select platform, count(*) as accounts, count(distinct person_id) as persons from marts.person_accounts group by all
-            ) using (platform)
-            left join (select platform, count(*) as items from marts.product_items group by all) using (platform)
-            left join (select platform, count(*) as interactions from marts.interactions group by all) using (platform)
-            left join (select platform, count(*) as candidates from marts.candidates where as_of = $as_of group by all) using (platform)
-            """,
-            {"as_of": night.as_of},
-        ).to_pylist()
-    }
-    rows, lists = night.read(RowCounts).counts, night.read(ListCounts).counts
-    funnel = []
-    for platform in night.platforms:
-        extracted, written = night.find(Extracted, platform), night.find(WrittenBack, platform)
-        loads = extracted.loads if extracted else ()
-        own = [row for row in rows if row.platform == platform]
-        kinds = ("raw_rows", "staged_rows", "duplicate_rows", "quarantined_rows")
-        funnel.append(
-            {
-                "platform": platform,
-                **counts.get(platform, {}),
-                **{kind: sum(getattr(row, kind) for row in own) for kind in kinds},
-                "lists": sum(row.accounts for row in lists if row.platform == platform),
-                "written_back": written.lists if written else None,
-                "stale_days": _stale_days(night, platform) if any(load.stale for load in loads) else 0,
-            }
-        )
-    return funnel
-
-
-def _stale_days(night: Night, platform: str) -> int:
-    newest = [night.loads(platform, table.name)[-1].as_of for table in night.platforms[platform].tables]
-    return (night.as_of - min(newest)).days
-
-
 def _gates(night: Night) -> list[GateResult]:
     keys = [
         *(f"loads-{platform}" for platform in night.platforms),
@@ -155,120 +49,3 @@ def _gates(night: Night) -> list[GateResult]:
         *(f"recommendations-{platform}" for platform in night.platforms),
     ]
     return [gate for key in keys if (gate := night.find(GateResult, key))]
-
-
-def _transfers(night: Night) -> list[JudgedSource]:
-    """What each platform is worth to each other, where any list tells."""
-    sources = night.find(JudgedSources)
-    judged = sources.judged if sources else ()
-    return [row for row in judged if row.target != ALL and row.cohort == ALL and row.gain is not None]
-
-
-def _history(night: Night) -> list[MetricPoint]:
-    """What each night of the last months measured, tonight included."""
-    points = []
-    for days in range(HISTORY_DAYS, -1, -1):
-        as_of = night.as_of - timedelta(days=days)
-        evaluation = Night(as_of, settings=night.settings).find(Evaluation)
-        comparison = evaluation.comparison if evaluation else None
-        points += [
-            MetricPoint(as_of=as_of, contender=row.contender, metric=row.metric, value=row.value)
-            for row in (comparison.metrics if comparison else ())
-            if (row.against, row.platform, row.cohort) == (None, ALL, ALL) and row.contender in (CHALLENGER, POPULARITY)
-        ]
-    return points
-
-
-def _compared(night: Night) -> list[dict[str, Any]]:
-    """The pairs of accounts nearest to the threshold on both sides: there it shows what linking can and cannot tell."""
-    pairs = night.read_table(identity_key(night.as_of.isoformat(), "account_pairs"))
-    threshold = bits(night.settings.person_threshold)
-    weights = pairs["match_weight"]
-    sides = {
-        "The weakest link that counts": (pc.greater_equal(weights, threshold), "ascending"),
-        "The strongest that does not": (pc.less(weights, threshold), "descending"),
-    }
-    shown = []
-    for caption, (side, order) in sides.items():
-        for pair in (
-            pairs.filter(side).sort_by([("match_weight", order), ("id_l", "ascending")]).slice(0, 1).to_pylist()
-        ):
-            steps = waterfall(pair, PEOPLE.compared)
-            shown.append(
-                {
-                    "caption": caption,
-                    "left": f"{pair['platform_l']}:{pair['id_l']}",
-                    "right": f"{pair['platform_r']}:{pair['id_r']}",
-                    "start": pair["match_weight"] - sum(weight for _, weight in steps),
-                    "steps": steps,
-                    "weight": pair["match_weight"],
-                    "probability": pair["score"],
-                }
-            )
-    return shown
-
-
-def _people(night: Night) -> list[dict[str, Any]]:
-    """A few people to look at: on several platforms, lately active, with a history one can read."""
-    with connect(night.settings) as warehouse:
-        warehouse.register("lists", night.read_table(night.key("lists.parquet")))
-
-        def rows(sql: str, **parameters: object) -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = warehouse.execute(sql, parameters).to_arrow_table().to_pylist()
-            return found
-
-        chosen = rows(CHOSEN, as_of=night.as_of, count=EXAMPLES)
-        return [
-            {
-                "person_id": person["person_id"],
-                "events_in_all": person["events"],
-                "accounts": rows(
-                    "select platform, account_id from marts.person_accounts where person_id = $id order by all",
-                    id=person["person_id"],
-                ),
-                "events": rows(EVENTS, id=person["person_id"]),
-                "taste": rows(TASTE, id=person["person_id"], as_of=night.as_of),
-                "lists": _lists(rows(LISTS, id=person["person_id"])),
-            }
-            for person in chosen
-        ]
-
-
-def _lists(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    platforms = dict.fromkeys(item["platform"] for item in items)
-    return [{"platform": name, "items": [item for item in items if item["platform"] == name]} for name in platforms]
-
-
-CHOSEN = """
-select person_id, events
-from marts.person_profiles
-semi join lists using (person_id)
-where as_of = $as_of and events between 15 and 200
-order by platforms desc, days_since_last, person_id
-limit $count
-"""
-EVENTS = """
-select
-    coalesce(products.title, interactions.item_id) as title,
-    interactions.platform,
-    cast(interactions.occurred_at as date) as "when",
-    concat(interactions.event_type, coalesce(concat(' ', cast(round(100 * interactions.value) as integer), '%'), '')) as what
-from marts.interactions as interactions
-left join marts.products as products using (product_id)
-where interactions.person_id = $id and interactions.superseded_at is null
-order by interactions.occurred_at desc, interactions.event_id
-limit 12
-"""
-TASTE = """
-select category, share from marts.person_categories where person_id = $id and as_of = $as_of order by position
-"""
-LISTS = """
-select
-    lists.platform, lists.rank, lists.score, lists.strategy, lists.category, lists.reason,
-    coalesce(products.title, lists.item_id) as title
-from lists
-semi join marts.person_accounts as accounts
-    on lists.platform = accounts.platform and lists.account_id = accounts.account_id and accounts.person_id = $id
-left join marts.products as products using (product_id)
-order by lists.platform, lists.account_id, lists.rank
-"""

@@ -13,7 +13,7 @@ def distributions(numbers: Floats) -> tuple[Floats, Floats]:
     """Each column's quantiles (columns, QUANTILES), and mean and standard deviation of its signed logarithms (columns, 2).
 
     `numbers` is float32 (rows, columns). NaN and infinity are left out. A column without any finite number has zeros as
-    quantiles, mean 0 and deviation 1. So has a constant column a deviation of 1.
+    quantiles, mean 0 and deviation 1. The deviation of a constant column is 1, too.
     """
     quantiles = np.zeros((numbers.shape[1], QUANTILES), np.float32)
     moments = np.tile(np.array([0, 1], np.float32), (numbers.shape[1], 1))

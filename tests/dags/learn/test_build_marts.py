@@ -32,3 +32,20 @@ def test_all_snapshots_are_built_again_where_a_platform_declares_repeat_consumpt
     anew, as_ever = ("tag:marts", "--full-refresh"), ("tag:marts",)
     assert runs == [anew, as_ever, anew, as_ever]
     assert caplog.messages == ["other platforms than before declare repeat consumption; all snapshots are built again"]
+
+
+def test_all_snapshots_are_built_again_where_there_is_another_generator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    """Otherwise the ranker would learn from snapshots without its candidates."""
+    night = Night(date(2000, 12, 15), settings=Settings(home=tmp_path))
+    runs: list[tuple[str, ...]] = []
+    monkeypatch.setattr(build, "build", lambda _, select, *options: runs.append((select, *options)))
+    monkeypatch.setattr(Night, "platforms", declared())
+    caplog.set_level("INFO", "dags.steps")
+    for names in (["repeats"], ["repeats"], ["repeats", "ease"], ["ease", "repeats"]):
+        monkeypatch.setattr(build, "generator_names", lambda _, names=names: names)
+        build.build_marts(night)
+    anew, as_ever = ("tag:marts", "--full-refresh"), ("tag:marts",)
+    assert runs == [anew, as_ever, anew, as_ever]
+    assert caplog.messages == ["there are other generators than before; all snapshots are built again"]

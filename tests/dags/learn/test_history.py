@@ -1,4 +1,4 @@
-"""When the first model can be trained: on weekly cuts, which lie on Thursdays, and a horizon of a week."""
+"""When the first model can be trained: on weekly snapshots, which lie on Thursdays, and a horizon of a week."""
 
 from datetime import date
 from pathlib import Path
@@ -19,18 +19,18 @@ OLD, CUT, HELD_OUT, AS_OF = (date(1997, *day) for day in ((9, 11), (9, 18), (9, 
 
 
 @pytest.mark.parametrize(
-    ("first_day", "cut", "expected"),
+    ("first_day", "snapshot", "expected"),
     [
         # events from Saturday 20 September: Thursday 25 has a past, 2 October is held out, and known by the 9th
         (date(1997, 9, 20), date(1997, 9, 18), date(1997, 10, 9)),
         (date(1997, 9, 20), date(1997, 8, 28), date(1997, 10, 9)),
-        # a cut sees what was known before its day, not on it
+        # a snapshot sees what was known before its day, not on it
         (date(1997, 9, 25), date(1997, 9, 25), date(1997, 10, 16)),
         (date(1997, 9, 24), date(1997, 9, 18), date(1997, 10, 9)),
     ],
 )
-def test_the_first_night_to_learn(first_day: date, cut: date, expected: date) -> None:
-    assert first_night_to_learn(first_day, cut, every=7, horizon=7) == expected
+def test_the_first_night_to_learn(first_day: date, snapshot: date, expected: date) -> None:
+    assert first_night_to_learn(first_day, snapshot, every=7, horizon=7) == expected
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +40,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def night_after(home: Path, events: list[tuple[str, str, str]], teaching: tuple[date, ...] = ()) -> Night:
-    """The night of ``AS_OF`` after events (person, event, day), with pairs of people and platforms at the ``teaching`` cuts."""
+    """The night of ``AS_OF`` after events (person, event, day), with pairs of people and platforms at the ``teaching`` snapshots."""
     night = Night(AS_OF, settings=Settings(home=home))
     night.settings.warehouse_path.unlink(missing_ok=True)
     with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
         warehouse.execute("create schema marts")
         warehouse.execute(
             "create table marts.snapshots as select cast(as_of as date) as as_of, role from (values"
-            " ($old, 'training'), ($cut, 'training'), ($held_out, 'evaluation'), ($as_of, 'scoring')) as cuts (as_of, role)",
-            {"old": OLD, "cut": CUT, "held_out": HELD_OUT, "as_of": AS_OF},
+            " ($old, 'training'), ($snapshot, 'training'), ($held_out, 'evaluation'), ($as_of, 'scoring')) as snapshots (as_of, role)",
+            {"old": OLD, "snapshot": CUT, "held_out": HELD_OUT, "as_of": AS_OF},
         )
         warehouse.execute(
             "create table marts.interactions (person_id text, event_id text, occurred_at timestamp);"
@@ -60,8 +60,8 @@ def night_after(home: Path, events: list[tuple[str, str, str]], teaching: tuple[
                 "insert into marts.interactions (person_id, event_id, occurred_at) values ($1, $2, $3)", event
             )
         warehouse.execute("create table marts.candidate_pairs (as_of date)")
-        for cut in teaching:
-            warehouse.execute("insert into marts.candidate_pairs values ($1)", [cut])
+        for snapshot in teaching:
+            warehouse.execute("insert into marts.candidate_pairs values ($1)", [snapshot])
         create_views(warehouse, "history_bounds")
     return night
 
@@ -72,16 +72,16 @@ LONELY = [("P1", "e1", "1997-09-16"), ("P2", "e2", "1997-09-17")]
 @pytest.mark.parametrize(
     ("events", "teaching", "expected"),
     [
-        # events before the newest cut to train on, but nobody has two before the one that is held out
+        # events before the newest snapshot to train on, but nobody has two before the one that is held out
         ([*LONELY, ("P1", "e3", "1997-09-20")], (HELD_OUT,), ShortHistory(18, 23, date(1997, 10, 9))),
-        # two by then, and nobody took anything in that week: the next cut is the first that may teach
+        # two by then, and no positive interaction in that week: the next snapshot is the first that may teach
         ([*LONELY, ("P1", "e3", "1997-09-20")], (), ShortHistory(18, 30, date(1997, 10, 16))),
         ([*LONELY, ("P1", "e3", "1997-10-02")], (), ShortHistory(18, 37, date(1997, 10, 23))),
         # an event that was corrected is one event; nobody has two yet, nor can before the night itself
         ([*LONELY, ("P1", "e1", "1997-09-17")], (), ShortHistory(18, 37, date(1997, 10, 23))),
-        # two before the cut to train on: nobody took anything after it, but somebody did a week later
+        # two before the snapshot to train on: no positive interaction after it, but one a week later
         ([*LONELY, ("P1", "e3", "1997-09-17")], (HELD_OUT,), ShortHistory(18, 23, date(1997, 10, 9))),
-        # a cut to train on teaches, or nothing came of a long history: the gate judges the examples
+        # a snapshot to train on teaches, or nothing came of a long history: the gate judges the examples
         ([*LONELY, ("P1", "e3", "1997-09-17")], (CUT,), None),
         ([*LONELY, ("P1", "e3", "1997-09-17")], (OLD, HELD_OUT), None),
         ([*LONELY, ("P1", "e3", "1997-09-17")], (), None),

@@ -69,7 +69,7 @@ def test_examples_have_a_label_for_each_objective_that_weighs(night: Night) -> N
     assert examples_of(night).column_names[-2:] == ["label", "label_weight"]
 
 
-def test_an_objective_that_nobody_met_is_left_out_and_said(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_objective_without_positives_is_left_out_and_logged(night: Night, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         assert objectives_of(night, examples_of(night)) == {"positive": 1.0, "purchase": 2.0, "watch_time": 0.5}
     assert "objective like weighs 1 in objectives.csv, but no training example of any platform" in caplog.text

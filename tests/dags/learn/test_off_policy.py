@@ -1,4 +1,4 @@
-"""From a night's published lists to what the places that explored brought."""
+"""From a night's published lists to what their exploration slots brought."""
 
 from datetime import date
 from pathlib import Path
@@ -50,7 +50,7 @@ def night(tmp_path: Path) -> Night:
     night = Night(CUT, settings=Settings(home=tmp_path, horizon_days=7))
     with duckdb.connect(str(night.settings.warehouse_path)) as warehouse:
         warehouse.execute(MARTS)
-        create_tables(warehouse, "evaluation_rewards", horizon_days=7)
+        create_tables(warehouse, "evaluation_rewards")
     names = ["person_id", "account_id", "item_id", "slot", "propensity"]
     lists = [dict(zip(names, row, strict=True)) | {"platform": "shop"} for row in LISTS]
     night.write_table(night.key("lists.parquet"), pa.Table.from_pylist(lists))
@@ -62,7 +62,7 @@ def night(tmp_path: Path) -> Night:
     return night
 
 
-def test_a_place_that_explores_is_rewarded_where_its_product_was_taken_within_the_horizon(night) -> None:
+def test_an_exploration_slot_is_rewarded_by_a_positive_interaction_within_the_horizon(night) -> None:
     choices = logged_choices(night)
     assert choices is not None
     columns = ["person_id", "item_id", "propensity", "is_shown", "is_explored", "reward", "price"]

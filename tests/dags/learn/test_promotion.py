@@ -70,7 +70,9 @@ def comparison(gain: float) -> Comparison:
 
 def decided(settings: Settings, evaluation: Evaluation, **changed: object) -> Night:
     """A night of its own for each test, after its promotion gate."""
-    night = Night(AS_OF, settings=settings.model_copy(update={"lake": settings.home / settings.model_name, **changed}))
+    night = Night(
+        AS_OF, settings=settings.model_copy(update={"lake": str(settings.home / settings.model_name), **changed})
+    )
     platforms = {"platforms_judged": tuple(night.platforms)} if evaluation.comparison else {}
     night.write(evaluation.model_copy(update=platforms))
     check_promotion(night)

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
+import keras
 import mlflow
 import mlflow.artifacts
 import mlflow.pyfunc
@@ -233,6 +234,15 @@ def test_the_repositorys_modules_stay_what_they_were(
     model, _ = registry.load(version)
     assert type(model.get_layer(LAYER)) is WideDeep
     assert np.array_equal(score(model, SPEC, TABLE), score(trained.model, SPEC, TABLE))
+
+
+def test_layers_of_other_packages_stay_out_of_a_version(
+    registry: Registry, trained: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow would pickle whatever Keras knows in this process, and a version could not be loaded without those packages."""
+    monkeypatch.setitem(keras.saving.get_custom_objects(), "other>Layer", keras.layers.Dense)
+    folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=log(registry, trained, "registered").uri))
+    assert {file.name for file in (folder / "data").glob("*.cloudpickle")} == {"custom_objects.cloudpickle"}
 
 
 def test_logging_and_loading_print_nothing(tmp_path: Path) -> None:

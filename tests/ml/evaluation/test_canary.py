@@ -36,7 +36,7 @@ def test_a_number_is_its_own_score_and_a_missing_one_the_lowest(feature: object,
 @pytest.mark.parametrize(
     ("feature", "expected"),
     [
-        (pa.array(["taken" if row % 20 == 0 else None for row in range(ROWS)]), 1.0),
+        (pa.array(["chosen" if row % 20 == 0 else None for row in range(ROWS)]), 1.0),
         (pa.array(["unique"] * ROWS), 0.5),
     ],
 )

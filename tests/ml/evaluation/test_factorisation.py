@@ -9,7 +9,7 @@ from ml import arrays
 from ml.evaluation import factorisation
 from ml.evaluation.factorisation import LISTS, METHODS, Factors
 
-# a hundred took four of a to e, a hundred four of v to z, each of them leaving out the next one
+# a hundred people chose four of a to e, a hundred chose four of v to z; each leaves out the next one
 CRIME, DRAMA = "abcde", "vwxyz"
 HISTORIES = [
     (f"{group} {number}", product, 1.0)
@@ -34,7 +34,7 @@ def method(request) -> str:
     return request.param
 
 
-def takes(rows: list[tuple[str, str, float]]) -> pa.Table:
+def interactions(rows: list[tuple[str, str, float]]) -> pa.Table:
     return pa.table(dict(zip(("person_id", "product_id", "age_days"), map(list, zip(*rows, strict=True)), strict=True)))
 
 
@@ -52,7 +52,7 @@ def shown(lists: pa.Table, person: str) -> list[str]:
 
 
 def test_what_those_of_the_same_taste_took_comes_first(method) -> None:
-    factors = METHODS[method](takes(HISTORIES), 1)
+    factors = METHODS[method](interactions(HISTORIES), 1)
     consumed = pa.concat_tables([had("crime 0", "bcde"), had("drama 4", "vwxy")])
     lists = factors.lists(wanted("drama 4", "crime 0"), ITEMS, consumed)
     assert lists.schema == LISTS
@@ -61,7 +61,7 @@ def test_what_those_of_the_same_taste_took_comes_first(method) -> None:
 
 
 def test_nothing_consumed_nothing_off_the_shelf_and_an_item_for_each_product(method) -> None:
-    factors = METHODS[method](takes(HISTORIES), 1)
+    factors = METHODS[method](interactions(HISTORIES), 1)
     shelf = ITEMS.filter(pa.array([product != "v" for product in ITEMS["product_id"].to_pylist()]))
     lists = factors.lists(wanted("crime 0"), shelf, had("crime 0", "bcde"))
     assert sorted(shown(lists, "crime 0")) == ["shop a", "shop w", "shop x", "shop y", "shop z"]
@@ -70,13 +70,13 @@ def test_nothing_consumed_nothing_off_the_shelf_and_an_item_for_each_product(met
 
 def test_what_may_be_shown_again_on_one_platform_is_hidden_on_the_other(method) -> None:
     both = pa.concat_tables([wanted("crime 0"), wanted("crime 0", platform="stream")])
-    lists = METHODS[method](takes(HISTORIES), 1).lists(both, ITEMS, had("crime 0", "abcde", "stream"))
+    lists = METHODS[method](interactions(HISTORIES), 1).lists(both, ITEMS, had("crime 0", "abcde", "stream"))
     assert {*shown(lists, "crime 0")} == {*(f"shop {product}" for product in CRIME + DRAMA), "2"}
 
 
 def test_lists_of_many_people_are_those_of_all_at_once_however_large_the_catalogue(method, monkeypatch) -> None:
-    """Ten products are taken of the shop's, two of stream's: by forty cells at once, that is four lists and twenty."""
-    factors = METHODS[method](takes(HISTORIES), 1)
+    """Ten of the shop's products and two of stream's were chosen: by forty cells at once, that is four lists and twenty."""
+    factors = METHODS[method](interactions(HISTORIES), 1)
     people = [person for person, _, _ in HISTORIES[::40]]
     both = pa.concat_tables([wanted(*people), wanted(*people, platform="stream")])
     consumed = pa.concat_tables([had(person, "bcvw") for person in people[::2]] + [had(people[0], "e", "stream")] * 2)
@@ -92,22 +92,22 @@ def test_lists_of_many_people_are_those_of_all_at_once_however_large_the_catalog
 
 
 def test_nobody_unknown_has_a_list(method) -> None:
-    factors = METHODS[method](takes(HISTORIES), 1)
+    factors = METHODS[method](interactions(HISTORIES), 1)
     assert factors.lists(wanted("stranger"), ITEMS, NOTHING).num_rows == 0
 
 
 def test_who_comes_back_after_long_has_a_list(method) -> None:
-    factors = METHODS[method](takes(HISTORIES + OLD), 1)
+    factors = METHODS[method](interactions(HISTORIES + OLD), 1)
     assert len(shown(factors.lists(wanted("returning"), ITEMS, had("returning", "ab")), "returning")) == 8
 
 
-def test_where_nobody_took_anything_lately_all_takes_count(method) -> None:
-    factors = METHODS[method](takes([(person, product, 100.0) for person, product, _ in HISTORIES]), 1)
+def test_where_nobody_did_anything_lately_all_interactions_count(method) -> None:
+    factors = METHODS[method](interactions([(person, product, 100.0) for person, product, _ in HISTORIES]), 1)
     assert shown(factors.lists(wanted("crime 0"), ITEMS, had("crime 0", "bcde")), "crime 0")[0] == "shop a"
 
 
-def test_late_takes_tell_more_than_early_ones(method) -> None:
-    """All took what each group took, half of them lately what the others took long ago."""
+def test_late_interactions_tell_more_than_early_ones(method) -> None:
+    """Everybody chose what both groups chose; half chose lately what the others chose long ago."""
     histories = {f"to drama {number}": ("bcde", "wxyz") for number in range(5)}
     histories |= {f"to crime {number}": ("wxyz", "bcde") for number in range(5)}
     changed = [
@@ -116,7 +116,7 @@ def test_late_takes_tell_more_than_early_ones(method) -> None:
         for products, age in ((early, 60.0), (late, 0.0))
         for product in products
     ]
-    factors = METHODS[method](takes(HISTORIES + changed), 1)
+    factors = METHODS[method](interactions(HISTORIES + changed), 1)
     consumed = pa.concat_tables([had(person, early + late) for person, (early, late) in histories.items()])
     lists = factors.lists(wanted(*histories), ITEMS, consumed)
     first = {person: shown(lists, person)[0] for person in histories}
@@ -136,9 +136,9 @@ def test_a_score_is_the_product_of_two_rows_and_the_least_where_one_is_unknown()
 
 
 def test_the_same_seed_gives_the_same_on_any_number_of_threads(method) -> None:
-    again = METHODS[method](takes(HISTORIES), 1)
+    again = METHODS[method](interactions(HISTORIES), 1)
     with threadpool_limits(2):
-        first = METHODS[method](takes(HISTORIES), 1)
+        first = METHODS[method](interactions(HISTORIES), 1)
     assert first.of_persons.tobytes() == again.of_persons.tobytes()
     assert first.of_products.tobytes() == again.of_products.tobytes()
-    assert METHODS[method](takes(HISTORIES), 2).of_products.tobytes() != again.of_products.tobytes()
+    assert METHODS[method](interactions(HISTORIES), 2).of_products.tobytes() != again.of_products.tobytes()

@@ -76,7 +76,7 @@ def test_nothing_found_is_no_evidence() -> None:
     rows = [row | dict.fromkeys(("value", "low", "high"), 0.0) for row in comparison().to_pylist()]
     found_nothing = pa.Table.from_pylist(rows, SCHEMA)
     assert decide(found_nothing, "challenger", "champion").reasons == [
-        "keep: the challenger's NDCG@10 is 0: it found nothing of what was taken"
+        "keep: the challenger's NDCG@10 is 0: it found none of the positive interactions"
     ]
     assert decide(found_nothing, "challenger", None).promote
 

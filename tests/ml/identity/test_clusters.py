@@ -80,7 +80,7 @@ def test_pairs_that_all_agree_are_one_cluster() -> None:
 
 
 def test_the_best_link_comes_first() -> None:
-    """q:b would take either, but those two contradict each other."""
+    """q:b would go with either, but those two contradict each other."""
     assert clusters_of("p:a q:b r:c", ("p:a", "q:b", 6), ("q:b", "r:c", 7), ("p:a", "r:c", -8)) == ["p:a", "q:b r:c"]
     assert clusters_of("p:a q:b r:c", ("p:a", "q:b", 7), ("q:b", "r:c", 6), ("p:a", "r:c", -8)) == ["p:a q:b", "r:c"]
 

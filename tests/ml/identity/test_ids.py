@@ -91,7 +91,7 @@ def test_nobody_gets_no_id() -> None:
 
 
 def test_a_new_id_never_is_one_that_others_have_or_had() -> None:
-    """b left the cluster that was named after its smallest record a; a comes back alone, its own name taken."""
+    """b left the cluster that was named after its smallest record a; a comes back alone, another cluster has its name."""
     name_of_a = night(["a"]).of["a"]
     found = night(["a", "bc"], {"b": name_of_a, "c": name_of_a}).of
     assert found["b"] == found["c"] == name_of_a

@@ -31,13 +31,13 @@ def taste(accounts: int) -> dict[str, list[str]]:
 
 
 def learning(products: dict[str, list[str]]) -> pa.Table:
-    rows = [(account, product) for account, taken in products.items() for product in taken]
+    rows = [(account, product) for account, consumed in products.items() for product in consumed]
     return pa.table({"account": [a for a, _ in rows], "product_id": [p for _, p in rows]})
 
 
 def events(products: dict[str, list[str]]) -> pa.Table:
     """Events of accounts written 'platform:id'."""
-    rows = [(*account.split(":"), product) for account, taken in products.items() for product in taken]
+    rows = [(*account.split(":"), product) for account, consumed in products.items() for product in consumed]
     names = ["platform", "id", "product_id"]
     return pa.table({name: pa.array([row[n] for row in rows], pa.string()) for n, name in enumerate(names)})
 
@@ -69,10 +69,10 @@ def test_a_vector_for_each_product_and_how_rare_it_is(learned: pa.Table) -> None
 
 
 def test_the_mean_of_all_that_was_taken_is_nothing(learned: pa.Table) -> None:
-    """So that what everybody takes brings nobody together."""
-    taken = [product for products in taste(400).values() for product in products]
+    """So that what everybody consumes brings nobody together."""
+    consumed = [product for products in taste(400).values() for product in products]
     matrix = dict(zip(learned["product_id"].to_pylist(), learned["vector"].to_pylist(), strict=True))
-    assert np.mean([matrix[product] for product in taken], axis=0) == pytest.approx(np.zeros(DIMENSIONS), abs=1e-5)
+    assert np.mean([matrix[product] for product in consumed], axis=0) == pytest.approx(np.zeros(DIMENSIONS), abs=1e-5)
 
 
 def test_rarity_is_the_log_of_teachers_by_teachers_with_the_product() -> None:

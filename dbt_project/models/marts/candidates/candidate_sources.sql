@@ -15,26 +15,30 @@ generators as (
     select * from {{ ref('generators') }}
 ),
 
+consumed_products as (
+    select * from {{ ref('consumed_products') }}
+),
+
 consumed as (
     select
         pairs.pair_id,
         offers.offer_id
-    from {{ ref('consumed_products') }} as consumed_products
+    from consumed_products
     inner join pairs using (as_of, person_key)
     inner join offers using (as_of, platform, product_id)
 ),
 
 proposed as (
     {%- for generator in all_generators() if generator != 'repeats' %}
-    select
-        pair_id,
-        offer_id,
-        '{{ generator }}' as generator,
-        score
-    from {{ ref('generator_' ~ generator) }}
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
+        select
+            pair_id,
+            offer_id,
+            '{{ generator }}' as generator,
+            score
+        from {{ ref('generator_' ~ generator) }}
+        {%- if not loop.last %}
+            union all
+        {%- endif %}
     {%- endfor %}
 ),
 

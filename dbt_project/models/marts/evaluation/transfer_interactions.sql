@@ -3,7 +3,10 @@
 -- The histories by which a source is judged: of persons who have something to find in the snapshot.
 with labels as (
     select * from {{ ref('snapshot_labels') }}
-    where as_of in (select as_of from {{ ref('snapshots') }} where role != 'scoring')
+    where as_of in (
+        select as_of from {{ ref('snapshots') }}
+        where role != 'scoring'
+    )
 ),
 
 pairs as (

@@ -3,7 +3,10 @@
 -- What the lists that judge a source must find. What a person had before tells nothing of another platform's worth.
 with labels as (
     select * from {{ ref('snapshot_labels') }}
-    where as_of in (select as_of from {{ ref('snapshots') }} where role != 'scoring')
+    where as_of in (
+        select as_of from {{ ref('snapshots') }}
+        where role != 'scoring'
+    )
 ),
 
 pairs as (

@@ -2,7 +2,10 @@
 
 with items as (
     select * from {{ ref('item_popularity') }}
-    where as_of in (select as_of from {{ ref('snapshots') }} where role != 'scoring')
+    where as_of in (
+        select as_of from {{ ref('snapshots') }}
+        where role != 'scoring'
+    )
 ),
 
 final as (

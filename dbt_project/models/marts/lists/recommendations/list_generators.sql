@@ -1,12 +1,17 @@
 -- Why an item was proposed, not how the network weighed it: the generator of whose proposals the smallest share ranks above it.
-with list_rows as (
+with tonight as (
+    select as_of from {{ ref('snapshots') }}
+    where role = 'scoring'
+),
+
+list_rows as (
     select * from {{ ref('list_rows') }}
     where strategy = 'personalised'
 ),
 
 candidate_sources as (
     select * from {{ ref('candidate_sources') }}
-    where as_of in (select as_of from {{ ref('snapshots') }} where role = 'scoring')
+    where as_of in (select as_of from tonight)
 ),
 
 generators as (

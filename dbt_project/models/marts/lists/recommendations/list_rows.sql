@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 -- All accounts of a person on a platform have one list. A popular list is made for an account by itself.
 with tonight as (
     select as_of from {{ ref('snapshots') }}

@@ -1,8 +1,9 @@
-{{ config(materialized='view') }}
-
 -- A source that was excluded for a platform has no part in its lists, and so is no reason for them.
 with declared as (
-    select * from (values {{ platforms_that_may_be_named() }}) as pairs (platform, other_platform)
+    select
+        pairs.platform,
+        pairs.other_platform
+    from (values {{ platforms_that_may_be_named() }}) as pairs (platform, other_platform)
 ),
 
 excluded as (

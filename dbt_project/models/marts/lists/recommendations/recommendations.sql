@@ -1,3 +1,13 @@
+{%- set values = {
+    'verb': 'item_reasons.verb',
+    'times': 'item_reasons.times',
+    'platform': 'list_rows.platform',
+    'other_platform': 'item_reasons.other_platform',
+    'age_group': "if(segments.events_7d > 0, 'people your age', null)",
+    'category': 'item_reasons.liked_category',
+    'title': 'item_reasons.title',
+} -%}
+
 -- The lists of tonight with their reasons. In a popular list the reason says by what it is ordered.
 with tonight as (
     select as_of from {{ ref('snapshots') }}
@@ -27,34 +37,22 @@ segments as (
 ),
 
 -- an age is told only to the account that states it
-reasoned as (
+explained as (
     select
         list_rows.*,
+        item_reasons.times,
         case
-            when list_rows.slot = 'pinned' then 'chosen by the editors'
-            when list_rows.slot = 'explored' and item_reasons.times is null then 'something different for you'
-            when list_rows.strategy = 'popular' then
-                case
-                    when segments.product_id is not null and items.events > 0 then 'popular with people your age'
-                    when items.events_28d > 0 then concat('popular on ', list_rows.platform)
-                    when items.product_events > 0 then 'popular across platforms'
-                    when items.days_on_offer <= 60 then concat('new on ', list_rows.platform)
-                    else concat('available on ', list_rows.platform)
-                end
-            else coalesce(
-                {{ worded('generators.reason', {
-                    'verb': 'item_reasons.verb',
-                    'times': 'item_reasons.times',
-                    'platform': 'list_rows.platform',
-                    'other_platform': 'item_reasons.other_platform',
-                    'age_group': "case when segments.events_7d > 0 then 'people your age' end",
-                    'category': 'item_reasons.liked_category',
-                    'title': 'item_reasons.title',
-                }) }},
-                generators.reason_otherwise,
-                'because of what you like'
-            )
-        end as reason
+            when segments.product_id is not null and items.events > 0 then 'popular with people your age'
+            when items.events_28d > 0 then concat('popular on ', list_rows.platform)
+            when items.product_events > 0 then 'popular across platforms'
+            when items.days_on_offer <= 60 then concat('new on ', list_rows.platform)
+            else concat('available on ', list_rows.platform)
+        end as why_popular,
+        coalesce(
+            {{ worded('generators.reason', values) }},
+            generators.reason_otherwise,
+            'because of what you like'
+        ) as why_proposed
     from list_rows
     left join item_reasons
         on
@@ -64,6 +62,18 @@ reasoned as (
     left join generators on item_reasons.generator = generators.generator
     left join items on list_rows.platform = items.platform and list_rows.item_id = items.item_id
     left join segments on list_rows.age_band = segments.segment and list_rows.product_id = segments.product_id
+),
+
+reasoned as (
+    select
+        *,
+        case
+            when slot = 'pinned' then 'chosen by the editors'
+            when slot = 'explored' and times is null then 'something different for you'
+            when strategy = 'popular' then why_popular
+            else why_proposed
+        end as reason
+    from explained
 ),
 
 final as (

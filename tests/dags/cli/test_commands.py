@@ -1,0 +1,36 @@
+"""The command line as a person meets it first."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dags.cli import app
+from infra.deploy.embedded import HomeInUseError, home_alone
+from infra.settings import Settings
+
+COMMANDS = ["demo", "nightly", "rollback", "tune", "doctor", "dbt", "up", "identity"]
+
+
+def test_help_lists_every_command_and_no_other() -> None:
+    done = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
+    assert done.exit_code == 0
+    lines = done.output.partition("Commands")[2].splitlines()
+    assert [line.split()[1] for line in lines if len(line.split()) > 2] == COMMANDS
+
+
+@pytest.mark.parametrize("arguments", [("nightly", "--date", "tomorrow"), ("identity", "accept", "person", "tomorrow")])
+def test_a_date_that_is_none_is_named_with_the_form_it_needs(arguments: tuple[str, ...]) -> None:
+    more = ["--why", "tried", "--who", "ada"] if arguments[0] == "identity" else []
+    done = CliRunner().invoke(app, [*arguments, *more], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
+    assert done.exit_code == 2
+    assert "expected a date as YYYY-MM-DD. Received: 'tomorrow'" in done.output
+
+
+def test_one_process_at_a_time_runs_nights_in_a_home(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    refused = pytest.raises(HomeInUseError, match=r"\(crossrec up\) since .*Remedy: wait until it is done")
+    with home_alone(settings, "crossrec up"), refused, home_alone(settings, "crossrec nightly"):
+        pass
+    with home_alone(settings, "crossrec nightly"):
+        pass
