@@ -13,6 +13,7 @@ from dbt_common.context import get_invocation_context, set_invocation_context
 from jinja2 import Environment
 
 from infra.dbt_environment import Declarations
+from infra.lake import open_lake
 from infra.settings import PROJECT_ROOT, Settings
 from infra.warehouse import DBT_PROJECT, connect, run_dbt
 from tests.dbt.conftest import NIGHTS, Warehouse
@@ -133,3 +134,19 @@ def test_the_profile_finds_the_warehouse_of_the_settings(
     [path] = re.findall(r'path: "(.*)"', (DBT_PROJECT / "profiles.yml").read_text())
     rendered = Environment().from_string(path).render(env_var=lambda name, default: variables.get(name, default))
     assert (DBT_PROJECT / rendered).resolve() == Settings().warehouse_path
+
+
+def test_dbt_reads_a_lake_on_s3(
+    dbt: Dbt, s3_server: str, s3_bucket: str, backfilled: Warehouse, tmp_path: Path
+) -> None:
+    there = Settings(home=tmp_path, lake=f"s3://{s3_bucket}/crossrec", s3_endpoint=s3_server)
+    lake, local = open_lake(there), open_lake(backfilled.settings)
+    for key in local.list("raw/platform=forum/table=members/"):
+        lake.put(key, local.read(key)[0])
+
+    done = dbt(there, "run", "--select", "event_types", "stg_forum__accounts", CROSSREC_DBT_AS_OF=str(NIGHTS[-1]))
+
+    assert done.returncode == 0, done.stdout
+    assert Warehouse(there).rows("from staging.stg_forum__accounts") == backfilled.rows(
+        "from staging.stg_forum__accounts"
+    )
