@@ -163,7 +163,7 @@ ranked as (
 final as (
     select
         ranked.*,
-        case when labels.weight is null then 0 else 1 end as label
+        case when labels.product_id is null then 0 else 1 end as label
     from ranked
     left join labels using (as_of, person_id, platform, product_id)
 )

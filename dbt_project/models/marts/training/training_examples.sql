@@ -22,7 +22,7 @@ labelled as (
 final as (
     select
         candidates.*,
-        case when labels.weight is null then 0 else 1 end as label,
+        case when labels.product_id is null then 0 else 1 end as label,
         coalesce(labels.weight, 1) as label_weight
     from candidates
     semi join labelled using (as_of, person_id, platform)
