@@ -157,7 +157,7 @@ def suite(
                 max_value=1,
                 **stop(
                     "lists of one model version",
-                    why="a publication names one version; half of these lists would be explained, and rolled back, by another",
+                    why="a publication names one model version; lists of another would be explained under the wrong name",
                     remedy="clear the score tasks and run them again: a version was promoted while they ran",
                 ),
             ),

@@ -160,6 +160,7 @@ def _with(column: str, value: object) -> Callable[[pa.Table], pa.Table]:
         (_with("rank", 3), "ranks 1, 2, 3 ... without a gap"),
         (_with("score", float("nan")), "finite scores"),
         (_with("propensity", 0.0), "propensities above 0 and up to 1"),
+        (_with("model_version", "another"), "lists of one model version"),
         (lambda lists: lists.slice(0, 0), "platform 'stream'"),
     ],
 )
