@@ -34,7 +34,7 @@ def repeating(backfilled, copy_of, tmp_path, monkeypatch) -> Warehouse:
     )
     monkeypatch.setattr(warehouse, "DBT_PROJECT", project)
     copy = copy_of(backfilled)
-    built = ["run", "--full-refresh", "--select", "snapshot_labels+", "person_products"]
+    built = ["run", "--full-refresh", "--select", "snapshot_labels+", "person_products", "--exclude", "tag:lists"]
     run_dbt(copy.settings, built, NIGHTS[-1])
     return copy
 
