@@ -13,6 +13,7 @@ from dags.steps.merge.check_loads import check_loads
 from dags.steps.merge.extract import extract
 from dags.steps.merge.prepare import prepare
 from dags.steps.night import Night
+from dags.steps.records import ServingModel
 from dags.steps.serve.publish import publish
 from dags.steps.serve.roll_back import roll_back
 from infra.platforms import PlatformError
@@ -131,6 +132,7 @@ def test_a_full_disk_under_the_publication(two_nights: TwoNights, small_disk: Pa
     for night in (first, second):
         source = two_nights.home / "lake" / night.key("lists.parquet")
         night.lake.put(night.key("lists.parquet"), source.read_bytes())
+        night.write(Night(night.as_of, settings=Settings(home=two_nights.home)).read(ServingModel))
     publish(first)
     before, _ = current_publication(first.lake)
     assert before is not None
