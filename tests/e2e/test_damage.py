@@ -130,8 +130,8 @@ def test_a_full_disk_under_the_publication(two_nights: TwoNights, small_disk: Pa
     settings = Settings(home=small_disk / "home", lake=str(small_disk / "lake"))
     first, second = (Night(as_of, settings=settings) for as_of in (FIRST, SECOND))
     for night in (first, second):
-        for name in ("lists.parquet", "serving_model.json"):
-            night.lake.put(night.key(name), (two_nights.home / "lake" / night.key(name)).read_bytes())
+        source = two_nights.home / "lake" / night.key("lists.parquet")
+        night.lake.put(night.key("lists.parquet"), source.read_bytes())
         night.write(Night(night.as_of, settings=Settings(home=two_nights.home)).read(ServingModel))
     publish(first)
     before, _ = current_publication(first.lake)
