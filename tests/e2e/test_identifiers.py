@@ -82,7 +82,9 @@ def test_no_file_that_a_night_leaves_names_anybody(
 ) -> None:
     root = two_nights.home / folder
     vault = two_nights.home / "lake" / "vault"
-    looked_at = [path for path in sorted(root.rglob("*")) if path.is_file() and vault not in path.parents]
+    # a link leads to an extension of DuckDB, a program that no night made
+    made = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink()]
+    looked_at = [path for path in made if vault not in path.parents]
     assert looked_at
     assert _named(identifiers, ((str(path.relative_to(root)), _values_of_file(path)) for path in looked_at)) == {}
 

@@ -21,7 +21,7 @@ SEQUENCES = "select * from marts.person_sequences order by as_of, person_id, pla
 EXAMPLES = "select * from marts.training_examples order by as_of, person_id, platform, item_id"
 
 
-def found(*rows: dict[str, str]) -> Callable[[pa.Table], pa.Table]:
+def found(*rows: dict[str, object]) -> Callable[[pa.Table], pa.Table]:
     return lambda _: pa.Table.from_pylist(list(rows), SCHEMA)
 
 
@@ -31,8 +31,8 @@ def test_an_excluded_source_leaves_no_trace_in_its_targets_candidates(
     night = night_of(SECOND)
     before, examples, sequences = (query(night.settings, sql) for sql in (CANDIDATES, EXAMPLES, SEQUENCES))
     monkeypatch.setattr(Night, "earlier_with", lambda *_: None)
-    harm = {"source": "forum", "target": "shop", "cohort": "all", "verdict": "harms"}
-    rest = {"source": "shop", "target": "stream", "cohort": "all", "verdict": "kept"}
+    harm = {"source": "forum", "target": "shop", "cohort": "all", "people": 200, "verdict": "harms"}
+    rest = {"source": "shop", "target": "stream", "cohort": "all", "people": 200, "verdict": "kept"}
 
     monkeypatch.setattr(judge_sources, "judge", found(harm, rest))
     judge_sources.judge_sources(night)
