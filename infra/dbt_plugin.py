@@ -87,7 +87,7 @@ def evidence_at(
     return (
         known.order("person_id, product_id").to_arrow_table(),
         similar.filter(f"as_of = {as_of}").order("generator, product_id, position").to_arrow_table(),
-        vectors.filter(f"as_of = {as_of}").order("kind, id").to_arrow_table(),
+        vectors.filter(f"as_of = {as_of} and kind in ('person', 'product')").order("kind, id").to_arrow_table(),
     )
 
 
