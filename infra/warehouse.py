@@ -135,8 +135,8 @@ def run_dbt(
 ) -> list[str]:
     """Run dbt in this process, for the night of ``as_of``, and return the names of the nodes that it ran.
 
-    The whole run holds the warehouse's lock, because dbt closes the file between its nodes. Every node that ends is logged at
-    DEBUG with its time. ``log_level`` is what dbt itself prints; its log file has everything.
+    The whole run holds the warehouse's lock. Every node that ends is logged at DEBUG with its time. ``log_level`` is what dbt
+    itself prints; its log file has everything.
 
     Raises:
         WarehouseError: Another process holds the warehouse for longer than ``wait`` seconds; or models or tests failed, and
@@ -155,7 +155,7 @@ def run_dbt(
     with nullcontext() if opens_nothing else lock(settings, command, shared=False, wait=wait):
         from dbt.cli.main import dbtRunner  # seconds of imports
 
-        with _environment(settings, as_of):
+        with _environment(settings, as_of), _closed_at_the_end():
             result = dbtRunner(callbacks=[hear]).invoke(
                 [
                     *arguments,
@@ -167,6 +167,19 @@ def run_dbt(
             )
     _require_success(result, arguments[0], folder)
     return nodes
+
+
+@contextmanager
+def _closed_at_the_end() -> "Iterator[None]":
+    """After the block, the file that dbt's adapter would keep open to the end of the process is closed."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    try:
+        yield
+    finally:
+        if DuckDBConnectionManager._ENV is not None:  # dbt can fail before it opens anything
+            DuckDBConnectionManager._ENV.close()
+            DuckDBConnectionManager.close_all_connections()
 
 
 def _require_success(result: "dbtRunnerResult", command: str, folder: Path) -> None:
