@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.deploy.embedded import QUIET
+from infra.settings import Settings
 
 pytest_plugins = ["tests.homes", "tests.servers"]
 
@@ -59,7 +60,8 @@ def pytest_configure() -> None:
         )
     for name in [name for name in os.environ if name.startswith(MACHINE)]:
         del os.environ[name]
-    os.environ |= QUIET
+    # two test processes share two cores, and TensorFlow's sums depend on the number of its threads
+    os.environ |= QUIET | Settings(threads=1).tensorflow_environment()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

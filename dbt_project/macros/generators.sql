@@ -48,3 +48,37 @@
 
     select * from final
 {%- endmacro %}
+
+{#-
+  The last CTEs of a generator that proposes the same items to everybody on a platform: the `kept` best ones of CTE `scored`
+  (as_of, platform, offer_id, score). The seed allows fewer, because what a person consumed is removed afterwards.
+-#}
+{% macro best_of_the_platform(scored, kept) -%}
+    best as (
+        select * from {{ scored }}
+        qualify row_number() over (partition by as_of, platform order by score desc, offer_id) <= {{ kept }}
+    ),
+
+    final as (
+        select
+            pairs.as_of,
+            pairs.pair_id,
+            best.offer_id,
+            best.score
+        from {{ ref('candidate_pairs') }} as pairs
+        inner join best using (as_of, platform)
+    )
+
+    select * from final
+{%- endmacro %}
+
+{#- A whole generator: what mart retrieved_products has of it. -#}
+{% macro retrieved_by(generator) -%}
+    select
+        as_of,
+        pair_id,
+        offer_id,
+        score
+    from {{ ref('retrieved_products') }}
+    where generator = '{{ generator }}' and {{ is_proposed() }}
+{%- endmacro %}

@@ -354,7 +354,7 @@ def new_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPathFa
     def new_warehouse() -> Warehouse:
         home = tmp_path_factory.mktemp("home")
         return Warehouse(
-            Settings(home=home, lake=str(lake), horizon_days=3, snapshot_every_days=3, training_snapshots=2)
+            Settings(home=home, lake=str(lake), horizon_days=3, snapshot_every_days=3, training_snapshots=2, threads=1)
         )
 
     SmallLake(new_warehouse().settings, platforms).land()
