@@ -30,6 +30,10 @@ DBT_PROJECT = PROJECT_ROOT / "dbt_project"
 log = logging.getLogger(__name__)
 
 LOCK_WAIT = 1800  # seconds; a build of all snapshots may take that long
+PARSED_BEFORE = ("build", "run", "seed", "test")  # commands that take a parsed project
+# what dbt reads of the environment only when it runs: parsing is the same for every night and every copy of the warehouse
+NOT_PARSED = ("CROSSREC_HOME", "CROSSREC_WAREHOUSE", "CROSSREC_DBT_WAREHOUSE", "CROSSREC_DBT_AS_OF")
+_parsed: "tuple[object, dbtRunnerResult] | None" = None
 OPEN_NOTHING = ("clean", "deps", "list", "ls", "parse")  # dbt's commands that need no warehouse
 
 
@@ -155,18 +159,39 @@ def run_dbt(
     with nullcontext() if opens_nothing else lock(settings, command, shared=False, wait=wait):
         from dbt.cli.main import dbtRunner  # seconds of imports
 
+        options = [
+            *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
+            *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
+            *("--log-level", log_level, "--log-level-file", "info"),
+            *("--no-use-colors", "--no-send-anonymous-usage-stats"),
+        ]
         with _environment(settings, as_of), _closed_at_the_end():
-            result = dbtRunner(callbacks=[hear]).invoke(
-                [
-                    *arguments,
-                    *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
-                    *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
-                    *("--log-level", log_level, "--log-level-file", "info"),
-                    *("--no-use-colors", "--no-send-anonymous-usage-stats"),
-                ]
-            )
+            result = _parse(options) if arguments[:1] and arguments[0] in PARSED_BEFORE else None
+            if result is None or result.success:
+                manifest: Any = result and result.result
+                result = dbtRunner(manifest, callbacks=[hear]).invoke([*arguments, *options])
     _require_success(result, arguments[0], folder)
     return nodes
+
+
+def _parse(options: Sequence[str]) -> "dbtRunnerResult":
+    """What dbt says to `parse`. A process parses the project again only where a file of it or a setting has changed."""
+    from dbt.cli.main import dbtRunner
+
+    files = [path for path in DBT_PROJECT.rglob("*") if path.suffix in (".sql", ".py", ".yml", ".csv")]
+    settings = {name: value for name, value in os.environ.items() if name.startswith("CROSSREC_")}
+    parsed_from = (
+        sorted((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files),
+        sorted((name, value) for name, value in settings.items() if name not in NOT_PARSED),
+    )
+    global _parsed  # one at a time: it takes 50 MB
+    if _parsed is None or _parsed[0] != parsed_from:
+        _parsed = None
+        result = dbtRunner().invoke(["parse", *options])
+        if not result.success:
+            return result
+        _parsed = parsed_from, result
+    return _parsed[1]
 
 
 @contextmanager
