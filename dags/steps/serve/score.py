@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dags.steps.night import Night
 from dags.steps.records import ServingModel
@@ -45,20 +46,21 @@ def score(night: Night, shard: int) -> None:
     settings = night.settings
     check_rules(query(settings, "from marts.active_rules"), settings.list_size)
     ranker = serving_ranker(night)
+    rules = settings.list_size, settings.max_per_category
+    # before the candidates are read, which take most memory
+    popular = assign_slots(popular_to_rank(_popular(night, shard, ranker), settings.max_impressions), *rules)
     candidates = _candidates(night, shard)
     if ranker is None:
         candidates = candidates.slice(0, 0)
-    to_score = candidates.filter(candidates["is_candidate"])
+    to_score = candidates.slice(0, pc.sum(candidates["is_candidate"]).as_py() or 0)  # a filter would copy them
     scores = np.empty(0, np.float32)
     if ranker is not None:
         scores = score_candidates(ranker.model, ranker.spec, to_score)
         warn_unseen_values(night, shard, to_score, ranker.spec)
     exploration = Exploration(settings.exploration, key=f"{settings.seed} {night.as_of}")
-    rules = settings.list_size, settings.max_per_category
     placed = assign_slots(
         to_rank(candidates, scores, settings.max_impressions), *rules, settings.diversity, exploration
     )
-    popular = assign_slots(popular_to_rank(_popular(night, shard, ranker), settings.max_impressions), *rules)
     ranked = pa.concat_tables([ranked_rows(placed, ranker.version if ranker else None), popular_rows(popular)])
     night.write_table(night.key(f"ranked/shard={shard}.parquet"), ranked)
     night.write_table(night.key(f"explorable/shard={shard}.parquet"), explorable_rows(placed, candidates))
@@ -105,9 +107,11 @@ def warn_unseen_values(night: Night, shard: int, candidates: pa.Table, spec: Fea
 
 def _candidates(night: Night, shard: int) -> pa.Table:
     sequences = "sequences.* exclude (as_of, person_id, platform)"
+    """Candidates with their features, sorted; those of a pin that have no features, and so no score, come last."""
     return query_with_sequences(
         night.settings,
-        f"select serving_candidates.*, {sequences} from {CANDIDATES} where {OF_SHARD} order by person_id, platform, item_id",
+        f"select serving_candidates.*, {sequences} from {CANDIDATES} where {OF_SHARD} "
+        "order by not is_candidate, person_id, platform, item_id",
         {"shards": night.settings.scoring_shards, "shard": shard},
     )
 

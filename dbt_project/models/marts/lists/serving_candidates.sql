@@ -33,8 +33,9 @@ impressions as (
     select * from {{ ref('impressions') }}
 ),
 
--- a platform of which the model learned nothing gets popular lists instead
-allowed as (
+-- A platform of which the model learned nothing gets popular lists instead. Not materialized, because the features of all
+-- candidates would be held in memory for each shard.
+allowed as not materialized (
     select candidates.*
     from candidates
     anti join bans on candidates.platform = bans.platform and candidates.product_id = bans.product_id
