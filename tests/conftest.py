@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.deploy.embedded import QUIET
+from infra.deploy.embedded import KEEP_MEMORY, QUIET
 from infra.settings import Settings
 
 pytest_plugins = ["tests.homes", "tests.servers"]
@@ -61,7 +61,7 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith(MACHINE)]:
         del os.environ[name]
     # two test processes share two cores, and TensorFlow's sums depend on the number of its threads
-    os.environ |= QUIET | Settings(threads=1).tensorflow_environment()
+    os.environ |= QUIET | KEEP_MEMORY | Settings(threads=1).tensorflow_environment()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
