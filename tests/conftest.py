@@ -15,7 +15,7 @@ MACHINE = ("AIRFLOW_", "AWS_", "CROSSREC_", "MLFLOW_")
 
 
 TESTS = Path(__file__).parent
-# Files that take six seconds or more. `make test` starts with them, in this order, so that both processes end together:
+# Files that take six seconds or more. `make test` starts with them, in this order, so that all processes end together:
 # first what the two nights are built for, and what does not wait for them. `make test-fast` leaves all of them out.
 SLOW = (
     "e2e/test_two_nights.py",
@@ -60,7 +60,7 @@ def pytest_configure() -> None:
         )
     for name in [name for name in os.environ if name.startswith(MACHINE)]:
         del os.environ[name]
-    # two test processes share two cores, and TensorFlow's sums depend on the number of its threads
+    # test processes share the cores, and TensorFlow's sums depend on the number of its threads
     os.environ |= QUIET | KEEP_MEMORY | Settings(threads=1).tensorflow_environment()
 
 

@@ -103,7 +103,7 @@ def marts_know_one_person(night: Night, before: Night, kept: str, gone: str, sai
     assert rows(home, "select kind, entity_id, evidence from marts.identity_changes") == [("merge", kept, said)]
     events = "select as_of, sum(events) from marts.person_profiles where person_id in ({}) group by all order by all"
     both = rows(before.settings.home, events.format(f"'{kept}', '{gone}'"))
-    assert len(both) >= 5
+    assert len(both) >= 4
     assert rows(home, events.format(f"'{kept}'")) == both
     for mart in LASTING:
         assert rows(home, f"select count(*) from marts.{mart} where person_id = '{gone}'") == [(0,)]
