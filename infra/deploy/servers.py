@@ -62,8 +62,14 @@ def serve(settings: Settings, port: int, tell: Callable[[str], None]) -> None:
 def _commands(settings: Settings, mlflow_port: int) -> dict[str, list[str]]:
     """The command line of each server, by the name of its log."""
     airflow = {
-        name: [sys.executable, "-m", "airflow", name]
-        for name in ("api-server", "scheduler", "dag-processor", "triggerer")
+        name: [sys.executable, "-m", "airflow", name, *options]
+        for name, *options in (
+            ("api-server",),
+            # they would serve their logs to the whole network; here Airflow's pages read the files themselves
+            ("scheduler", "--skip-serve-logs"),
+            ("dag-processor",),
+            ("triggerer", "--skip-serve-logs"),
+        )
     }
     mlflow = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port)),

@@ -68,14 +68,6 @@ NO_CHANGES = ("person_redirects", "product_redirects", "person_changes", "produc
 NIGHTS = [date(2000, 12, 7) + timedelta(days) for days in range(8)]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _short_training() -> Iterator[None]:
-    """The towers learn from as many examples as the small lake has events. How well they learn is tested with `ml`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ml.retrieval.towers.EXAMPLES", 2_000)
-        yield
-
-
 @pytest.fixture(scope="session")
 def platforms() -> list[Platform]:
     return load_platforms(DBT_PROJECT / "models" / "staging")

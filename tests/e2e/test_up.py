@@ -55,6 +55,7 @@ def test_up_serves_airflow_and_mlflow_and_ctrl_c_stops_all_of_it(prepared_home: 
         assert health["metadatabase"]["status"] == "healthy"
         with urllib.request.urlopen(f"http://127.0.0.1:{port + 1}/health") as answer:
             assert answer.read() == b"OK"
+        assert listening(children) == {("127.0.0.1", port), ("127.0.0.1", port + 1)}
     finally:
         up.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
@@ -67,6 +68,16 @@ def test_up_serves_airflow_and_mlflow_and_ctrl_c_stops_all_of_it(prepared_home: 
     assert len(children) >= 5
     assert not left
     assert up.returncode == 0
+
+
+def listening(processes: list[psutil.Process]) -> set[tuple[str, int]]:
+    """Addresses that the processes listen on."""
+    found = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            sockets = [socket for socket in process.net_connections("inet") if socket.status == psutil.CONN_LISTEN]
+            found |= {(socket.laddr.ip, socket.laddr.port) for socket in sockets}
+    return found
 
 
 def test_a_taken_port_is_named_with_the_remedy(tmp_path: Path) -> None:
