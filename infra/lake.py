@@ -121,6 +121,11 @@ class LocalLake(Lake):
     def uri(self, key: str = "") -> str:
         return str(self.root / key)
 
+    def is_linked(self, key: str) -> bool:
+        """Whether the object, or a folder between the root and it, is a symbolic link."""
+        path = self._path(key)
+        return any(part.is_symlink() for part in (path, *path.parents) if self.root in part.parents)
+
     def _path(self, key: str) -> Path:
         return self.root / _checked(key)
 

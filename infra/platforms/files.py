@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from infra.duckdb_connection import create_s3_secret
-from infra.lake import Lake, S3Lake, open_lake
+from infra.lake import Lake, LocalLake, S3Lake, open_lake
 from infra.platforms.declaration import Platform, SourceTable
 from infra.platforms.errors import PlatformError
 from infra.platforms.relation import Relation, identifier, literal
@@ -78,8 +78,18 @@ def list_files(folder: Lake, platform: Platform, table: SourceTable) -> dict[str
                 received=key,
                 remedy="rename the file, or move it out of the folder",
             ) from None
-        if day or key == path:
-            files[key] = day
+        if not day and key != path:
+            continue
+        if isinstance(folder, LocalLake) and folder.is_linked(key):
+            raise PlatformError(
+                platform.name,
+                table.name,
+                "a file is a symbolic link, or lies in a folder that is one: whoever writes into the platform's folder could have "
+                "any file of this machine read",
+                received=key,
+                remedy="put the file itself there",
+            )
+        files[key] = day
     if not files:
         raise PlatformError(
             platform.name,

@@ -267,3 +267,26 @@ def test_an_error_crosses_a_process_whole() -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.platform, copy.table, copy.retryable) == (str(error), "shop", "orders", True)
     assert str(error) == "platform 'shop', table 'orders': is gone. Received: nothing. Remedy: look."
+
+
+@pytest.mark.parametrize("linked", ["posts", "posts/posts-2000-12-14.jsonl"])
+def test_a_symbolic_link_is_refused(linked, tmp_path, declare, lake, settings) -> None:
+    platform = declare(f"file:///{tmp_path}/forum", FILES.replace("FORMAT", "jsonl"))
+    file = tmp_path / "forum" / "posts" / "posts-2000-12-14.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"post": 1, "stars": 1}')
+    elsewhere = tmp_path / "elsewhere"
+    link = tmp_path / "forum" / linked
+    link.rename(elsewhere)
+    link.symlink_to(elsewhere)
+    assert "is a symbolic link" in str(failure(platform, lake, settings))
+
+
+def test_the_folder_itself_may_be_a_symbolic_link(tmp_path, declare, lake, settings) -> None:
+    """Where it lies is the operator's word."""
+    platform = declare(f"file:///{tmp_path}/forum", FILES.replace("FORMAT", "jsonl"))
+    file = tmp_path / "elsewhere" / "posts" / "posts-2000-12-14.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"post": 1, "stars": 1}')
+    (tmp_path / "forum").symlink_to(tmp_path / "elsewhere")
+    assert extract_table(platform, platform.tables[0], NIGHT, lake, settings).rows == 1
