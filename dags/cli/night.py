@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from dags.cli.progress import show_progress
 from dags.cli.terminal import console, fail, parse_date
@@ -23,7 +24,10 @@ DEMO_DATES = {"full": "2000-12-15", "small": "1998-03-15"}
 
 
 @app.command()
-def demo(size: Annotated[Size, typer.Option(help="`full`: MovieLens-1M; `small`: MovieLens-100k.")] = "full") -> None:
+def demo(
+    size: Annotated[Size, typer.Option(help="`full`: MovieLens-1M; `small`: MovieLens-100k.")] = "full",
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a demo of another size that is there.")] = False,
+) -> None:
     """Build the three demo platforms from real data: a video site (DuckDB), a shop (SQLite), a forum (JSON lines).
 
     Does nothing where they are built already. The truth about them is written beside them, in `truth/`.
@@ -31,7 +35,10 @@ def demo(size: Annotated[Size, typer.Option(help="`full`: MovieLens-1M; `small`:
     from infra.demo import build_demo
 
     settings = Settings()
-    build_demo(settings.demo_path, size, progress=lambda text: console.print(f"  {text}"))
+    try:
+        build_demo(settings.demo_path, size, progress=lambda text: console.print(f"  {text}"), replace=replace)
+    except (FileExistsError, FileNotFoundError) as error:
+        fail(escape(str(error)))
     console.print(f"demo platforms: {settings.demo_path}")
 
 

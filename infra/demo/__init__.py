@@ -25,22 +25,40 @@ MARKER = Path("truth") / "built.json"
 
 
 def build_demo(
-    target: Path, size: Size = "full", seed: int = 42, progress: Callable[[str], None] = lambda message: None
+    target: Path,
+    size: Size = "full",
+    seed: int = 42,
+    progress: Callable[[str], None] = lambda message: None,
+    *,
+    replace: bool = False,
 ) -> None:
     """Build the demo platforms in the folder ``target``, unless the same ones are there already.
 
-    The same parameters give the same content. A target built with other parameters, from other data or by other code,
-    or that lacks a warehouse, is replaced as a whole, and with it what was written back there; a folder that this
-    function did not build is never touched. Raises FileExistsError for such a folder and FileNotFoundError where the
-    demo's packages are not installed.
+    The same parameters give the same content. A target of the same size that was built with another seed, from other data or by other
+    code, or that lacks a warehouse, is replaced as a whole, and with it what was written back there. A demo of another size is
+    replaced only with ``replace``, because the home's nights are nights of that demo.
+
+    Raises:
+        FileExistsError: The folder has a demo of another size, or something that this function did not build.
+        FileNotFoundError: The demo's packages are not installed.
     """
     target = target.absolute()
     marker = {"size": size, "seed": seed, "data": sources.data_hash(size), "code": _code_hash()}
-    if _read_marker(target) == marker and all((target / part).exists() for part in WAREHOUSES):
+    there = _read_marker(target)
+    if there == marker and all((target / part).exists() for part in WAREHOUSES):
         progress(f"demo platforms are up to date in {target}")
         return
     if target.exists() and any(target.iterdir()) and not (target / MARKER).exists():
-        raise FileExistsError(f"demo: '{target}' holds something else. Move it away or choose another folder.")
+        raise FileExistsError(
+            f"'{target}' holds something else than a demo. Received: files without {MARKER}. Remedy: move them away, or set "
+            "CROSSREC_HOME to another folder."
+        )
+    if not replace and there and (size_there := there.get("size")) != size:
+        raise FileExistsError(
+            f"'{target}' holds the {size_there} demo, whose nights this home has. Received: size {size}. Remedy: give `--demo-size "
+            f"{size_there}` to `crossrec nightly`; or set CROSSREC_HOME to another folder; or replace it by `crossrec demo --size "
+            f"{size} --replace`, and delete the home's nights."
+        )
 
     aside, old = target.with_name(f".{target.name}.building"), target.with_name(f".{target.name}.replaced")
     for leftover in (aside, old):
@@ -81,9 +99,10 @@ def _build(folder: Path, size: Size, seed: int, progress: Callable[[str], None])
         whole.to_parquet(folder / "truth" / f"{part}.parquet", index=False)
 
 
-def _read_marker(target: Path) -> object:
+def _read_marker(target: Path) -> dict[str, object] | None:
     try:
-        return json.loads((target / MARKER).read_text(encoding="utf-8"))
+        found: dict[str, object] = json.loads((target / MARKER).read_text(encoding="utf-8"))
+        return found
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
 

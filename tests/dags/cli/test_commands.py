@@ -34,3 +34,17 @@ def test_one_process_at_a_time_runs_nights_in_a_home(tmp_path: Path) -> None:
         pass
     with home_alone(settings, "crossrec nightly"):
         pass
+
+
+def test_a_demo_of_another_size_stays_and_the_message_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / "demo" / "truth" / "built.json"
+    marker.parent.mkdir(parents=True)
+    marker.write_text('{"size": "full"}')
+    monkeypatch.setenv("CROSSREC_HOME", str(tmp_path))
+    done = CliRunner().invoke(app, ["demo", "--size", "small"], env={"COLUMNS": "200"})
+    assert done.exit_code == 1
+    assert "holds the full demo" in done.output
+    assert "--demo-size full" in done.output
+    assert marker.read_text() == '{"size": "full"}'

@@ -304,6 +304,20 @@ def test_a_built_demo_is_left_alone_with_what_was_written_back(demo: Path, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["demo"], "nothing is left beside it"
 
 
+def test_a_demo_of_another_size_is_replaced_only_where_somebody_says_so(demo: Path, tmp_path: Path) -> None:
+    target = tmp_path / "demo"
+    shutil.copytree(demo, target)
+    marker = target / "truth" / "built.json"
+    marker.write_text(marker.read_text().replace('"small"', '"full"'))
+    (target / "forum" / "note.txt").write_text("of a night")
+    with pytest.raises(FileExistsError, match=r"holds the full demo.*Received: size small. Remedy: .*--replace"):
+        build_demo(target, "small")
+    assert (target / "forum" / "note.txt").exists()
+    build_demo(target, "small", replace=True)
+    assert not (target / "forum" / "note.txt").exists()
+    assert '"small"' in marker.read_text()
+
+
 def test_a_folder_that_is_no_demo_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("three years")
     with pytest.raises(FileExistsError, match="holds something else"):
