@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 LOCK_WAIT = 1800  # seconds; a build of all snapshots may take that long
 PARSED_BEFORE = ("build", "run", "seed", "test")  # commands that take a parsed project
+PARSED_ANEW = ("--vars", "--target", "-t", "--profile")  # options with which a project is parsed to something else
 # what dbt reads of the environment only when it runs: parsing is the same for every night and every copy of the warehouse
 NOT_PARSED = ("CROSSREC_HOME", "CROSSREC_WAREHOUSE", "CROSSREC_DBT_WAREHOUSE", "CROSSREC_DBT_AS_OF")
 _parsed: "tuple[object, dbtRunnerResult] | None" = None
@@ -166,7 +167,8 @@ def run_dbt(
             *("--no-use-colors", "--no-send-anonymous-usage-stats"),
         ]
         with _environment(settings, as_of), _closed_at_the_end():
-            result = _parse(options) if arguments[:1] and arguments[0] in PARSED_BEFORE else None
+            anew = not {*arguments[:1]} & {*PARSED_BEFORE} or any(text.startswith(PARSED_ANEW) for text in arguments)
+            result = None if anew else _parse(options, settings.warehouse_path.stem)
             if result is None or result.success:
                 manifest: Any = result and result.result
                 result = dbtRunner(manifest, callbacks=[hear]).invoke([*arguments, *options])
@@ -174,13 +176,17 @@ def run_dbt(
     return nodes
 
 
-def _parse(options: Sequence[str]) -> "dbtRunnerResult":
-    """What dbt says to `parse`. A process parses the project again only where a file of it or a setting has changed."""
+def _parse(options: Sequence[str], database: str) -> "dbtRunnerResult":
+    """What dbt says to `parse`. A process parses the project again only where a file of it, a setting or the database's name changed.
+
+    The name of a DuckDB database is that of its file, and stands in the name of every relation.
+    """
     from dbt.cli.main import dbtRunner
 
     files = [path for path in DBT_PROJECT.rglob("*") if path.suffix in (".sql", ".py", ".yml", ".csv")]
     settings = {name: value for name, value in os.environ.items() if name.startswith("CROSSREC_")}
     parsed_from = (
+        database,
         sorted((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files),
         sorted((name, value) for name, value in settings.items() if name not in NOT_PARSED),
     )

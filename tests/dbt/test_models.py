@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from infra.warehouse import run_dbt
+from infra.settings import Settings
+from infra.warehouse import query, run_dbt
 
 
 def test_every_rule_of_the_models(empty_warehouse) -> None:
@@ -106,3 +107,11 @@ def test_snapshots_that_no_later_night_needs_are_dropped(mart, snapshots, nightl
     assert nightly.warehouse.rows(f"select distinct as_of from marts.{mart}") == [
         (date(*as_of),) for as_of in snapshots
     ]
+
+
+def test_a_process_builds_warehouses_of_several_names(empty_warehouse, tmp_path) -> None:
+    """The name of the file is that of the database, which stands in every relation of the parsed project."""
+    run_dbt(empty_warehouse.settings, ["seed", "--select", "generators"], empty_warehouse.as_of)
+    other = Settings(home=tmp_path, lake=empty_warehouse.settings.lake_uri, warehouse=tmp_path / "other.duckdb")
+    run_dbt(other, ["seed", "--select", "generators"], empty_warehouse.as_of)
+    assert query(other, "from seeds.generators").num_rows > 5

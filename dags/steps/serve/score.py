@@ -106,8 +106,8 @@ def warn_unseen_values(night: Night, shard: int, candidates: pa.Table, spec: Fea
 
 
 def _candidates(night: Night, shard: int) -> pa.Table:
-    sequences = "sequences.* exclude (as_of, person_id, platform)"
     """Candidates with their features, sorted; those of a pin that have no features, and so no score, come last."""
+    sequences = "sequences.* exclude (as_of, person_id, platform)"
     return query_with_sequences(
         night.settings,
         f"select serving_candidates.*, {sequences} from {CANDIDATES} where {OF_SHARD} "
