@@ -98,6 +98,8 @@
             ("item_id is null or item_id = ''", 'no item id'),
             ("title is null or trim(title) = ''", 'no title'),
             ("created_at is null", 'no or unreadable time'),
+            ("price = cast('nan' as double)", 'price is no number'),
+            ("price < 0", 'price below zero'),
         ],
         optional={'description': 'varchar'}) }}
 {%- endmacro %}

@@ -1,10 +1,21 @@
-{#- Age bands in our spelling, with any separator that a platform writes: '18_24', '18 to 24', '18–24' are '18-24'. -#}
+{#-
+  Age bands in our spelling, with any separator that a platform writes: '18_24', '18 to 24', '18–24' are '18-24'. An age in years
+  becomes its band, and a band without an end from 56 on ('65+') is '56+'. Anything else stays as it is, and the gate on contents sees it.
+-#}
 {% macro age_band(column) -%}
+    {%- set text = "trim(cast(" ~ column ~ " as varchar))" -%}
+    {%- set years = "try_cast(nullif(regexp_extract(" ~ text ~ ", '^([0-9]{1,3})([.]0+)?$', 1), '') as integer)" -%}
     case
-        when {{ column }} is null or trim(cast({{ column }} as varchar)) = '' then null
-        when lower(cast({{ column }} as varchar)) like '%under%' or regexp_replace(cast({{ column }} as varchar), '[^0-9<]+', '', 'g') in ('<18', '017', '17') then 'under 18'
-        when regexp_replace(cast({{ column }} as varchar), '[^0-9]+', '', 'g') like '56%' then '56+'
-        else regexp_replace(trim(cast({{ column }} as varchar)), '^([0-9]+)[^0-9]+([0-9]+)$', '\1-\2')
+        when {{ column }} is null or {{ text }} = '' then null
+        when lower({{ text }}) like '%under%' or regexp_replace({{ text }}, '[^0-9<]+', '', 'g') in ('<18', '017', '17') or {{ years }} < 18 then 'under 18'
+        when {{ years }} < 25 then '18-24'
+        when {{ years }} < 35 then '25-34'
+        when {{ years }} < 45 then '35-44'
+        when {{ years }} < 50 then '45-49'
+        when {{ years }} < 56 then '50-55'
+        when {{ years }} >= 56 or regexp_matches({{ text }}, '^(5[6-9]|[6-9][0-9])[^0-9]*$') then '56+'
+        when regexp_replace({{ text }}, '[^0-9]+', '', 'g') like '56%' then '56+'
+        else regexp_replace({{ text }}, '^([0-9]+)[^0-9]+([0-9]+)$', '\1-\2')
     end
 {%- endmacro %}
 
@@ -39,20 +50,15 @@
     ), '')
 {%- endmacro %}
 
-{#- A number from text; NaN where the text is no number, which classify_events rejects; null where there is no text. -#}
-{% macro number(column) -%}
+{#-
+  A number from text; NaN where the text is no number, which classify_events and classify_items reject; null where there is no text.
+  `decimal_mark` is the platform's: with ',' the text '1.299,50' is 1299.5.
+-#}
+{% macro number(column, decimal_mark='.') -%}
+    {%- set text = "trim(cast(" ~ column ~ " as varchar))" -%}
+    {%- set plain = "replace(replace(" ~ text ~ ", '.', ''), ',', '.')" if decimal_mark == ',' else column -%}
     coalesce(
-        try_cast({{ column }} as double),
-        case when trim(cast({{ column }} as varchar)) != '' then cast('nan' as double) end
+        try_cast({{ plain }} as double),
+        case when {{ text }} != '' then cast('nan' as double) end
     )
-{%- endmacro %}
-
-{#- UTC from text with a local time without offset; null where the text is no time. -#}
-{% macro utc_from_local(column, timezone) -%}
-    cast(timezone('{{ timezone }}', try_cast({{ column }} as timestamp)) as timestamp)
-{%- endmacro %}
-
-{#- UTC from text with an offset ('2000-12-01T10:00:00+02:00'); null where the text is no time. -#}
-{% macro utc_from_offset(column) -%}
-    cast(try_cast({{ column }} as timestamptz) as timestamp)
 {%- endmacro %}

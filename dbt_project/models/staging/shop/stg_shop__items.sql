@@ -16,7 +16,7 @@ mapped as (
         cast(null as varchar) as isbn,
         cast(null as varchar) as imdb_id,
         {{ categories('department', "';'") }} as categories,
-        try_cast(price as double) as price,
+        {{ number('price') }} as price,
         try_cast(in_stock as integer) > 0 as is_available,
         ---- times
         {{ utc_from_local('listed_at', 'America/New_York') }} as created_at,
