@@ -1,5 +1,6 @@
 """Write back: a publication's lists into the platform's own warehouse, all at once or not at all."""
 
+import re
 from collections import Counter
 from contextlib import closing
 
@@ -30,6 +31,7 @@ COLUMNS = {
 }
 # to tables and publications that are there already; their types in words that every database knows
 ADDED_LATER = {"slot": "text", "propensity": "double precision"}
+CHARSET = "incorrect string value|no equivalent in encoding|invalid byte sequence|data too long"
 NAMES = ", ".join(identifier(name) for name in COLUMNS)
 TYPED = ", ".join(f"{identifier(name)}::{kind} as {identifier(name)}" for name, kind in COLUMNS.items())
 
@@ -70,6 +72,9 @@ def _take(connection: duckdb.DuckDBPyConnection, publication: pa.Table) -> None:
         )
     connection.register("publication", publication)
     connection.execute(f"create temp table lists as select {TYPED} from publication order by account_id, rank")
+    connection.execute(
+        "update lists set reason = replace(reason, chr(0), '') where contains(reason, chr(0))"
+    )  # Postgres has none
     rows, places, nights = connection.execute(
         "select count(*), count(distinct (account_id, rank)), count(distinct as_of) from lists"
     ).fetchall()[0]
@@ -83,8 +88,7 @@ def _take(connection: duckdb.DuckDBPyConnection, publication: pa.Table) -> None:
 def _write_table(connection: duckdb.DuckDBPyConnection, platform: Platform, table: str, settings: Settings) -> int:
     schema = attach(connection, platform, settings, read_only=False)
     target, staging = f"{schema}.{identifier(table)}", f"{schema}.{identifier(f'{table}__staging')}"
-    definition = ", ".join(f"{identifier(name)} {kind}" for name, kind in COLUMNS.items())
-    connection.execute(f"create table if not exists {target} ({definition})")
+    _make_table(connection, platform, target, settings)
     found = {name for name, *_ in connection.execute(f"describe {target}").fetchall()}
     missing = {*COLUMNS} - found
     if missing and missing <= {*ADDED_LATER}:
@@ -101,8 +105,16 @@ def _write_table(connection: duckdb.DuckDBPyConnection, platform: Platform, tabl
     changed = _difference(connection, f"select {TYPED} from {target}")
     if not changed:
         return 0
-    connection.execute(f"create table {staging} ({definition})")
-    connection.execute(f"insert into {staging} ({NAMES}) select {NAMES} from lists")
+    _make_table(connection, platform, staging, settings)
+    if not _fits(connection, staging):
+        raise PlatformError(
+            platform.name,
+            table,
+            "the database's character set cannot hold the lists, so the earlier ones stay",
+            received="reasons with titles of other platforms, in any script",
+            remedy="let the database hold UTF-8 (a Postgres database with the encoding UTF8), or leave those titles out by "
+            "`shares_reasons_with: none` of their platforms",
+        )
     if wrong := _difference(connection, f"select {TYPED} from {staging}"):
         raise PlatformError(
             platform.name,
@@ -121,6 +133,31 @@ def _write_table(connection: duckdb.DuckDBPyConnection, platform: Platform, tabl
         raise
     connection.execute(f"drop table {staging}")
     return changed
+
+
+def _fits(connection: duckdb.DuckDBPyConnection, staging: str) -> bool:
+    """Fill the table with the lists; False where the database has no room for one of their characters."""
+    try:
+        connection.execute(f"insert into {staging} ({NAMES}) select {NAMES} from lists")
+    except duckdb.Error as error:
+        if not re.search(CHARSET, str(error), re.IGNORECASE):
+            raise
+        return False
+    return True
+
+
+def _make_table(connection: duckdb.DuckDBPyConnection, platform: Platform, target: str, settings: Settings) -> None:
+    """Make the table if it is not there. MySQL gives it the database's character set, unless it is told one that holds every title."""
+    if EXTENSION[platform.address(settings).scheme] != "mysql":
+        definition = ", ".join(f"{identifier(name)} {kind}" for name, kind in COLUMNS.items())
+        connection.execute(f"create table if not exists {target} ({definition})")
+        return
+    words = {"varchar": "text", "integer": "int"}  # as DuckDB itself would write them
+    there = target.removeprefix("source.").replace('"', "`")
+    definition = ", ".join(f"`{name}` {words.get(kind, kind)}" for name, kind in COLUMNS.items())
+    create = f"create table if not exists {there} ({definition}) character set utf8mb4"
+    connection.execute(f"call mysql_execute('source', {literal(create)})")
+    connection.execute("call mysql_clear_cache()")
 
 
 def _add_columns(

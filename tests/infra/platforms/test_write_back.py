@@ -171,3 +171,35 @@ def test_files_are_dated_and_one_is_current(place, request, tmp_path: Path, decl
 
     assert write_back(platform, first, settings) == 14  # rollback
     assert files.read("recommendations/current.jsonl") == files.read("recommendations/recommendations-2000-12-14.jsonl")
+
+
+JOY = ["because you rated Joy \U0001f600 \u96ea\u0000"] * 6
+
+
+def test_any_title_arrives(database, declare, settings) -> None:
+    if database.technology == "mysql":
+        database.execute(f"alter database {database.url.split('/')[-1].split('?')[0]} character set latin1")
+    database.execute("create table orders (order_no varchar(9))")
+    platform = declare(database.url, TABLES.replace(", path: orders.jsonl", ""), write_back=TARGET)
+    write_back(platform, publication(14, reason=JOY), settings)
+    assert write_back(platform, publication(14, reason=JOY), settings) == 0
+    [(reason,)] = database.execute("select distinct reason from crossrec_recommendations")
+    assert reason == JOY[0].removesuffix("\0")
+
+
+def test_a_database_that_has_no_room_for_a_title_says_so(postgres_server, declare, settings) -> None:
+    name = "latin_lists"
+    create = f"create database {name} encoding 'LATIN1' locale 'C' template template0"
+    postgres_server.run(settings, postgres_server.first_database, create)
+    postgres_server.run(settings, name, "create table orders (order_no text)")
+    platform = declare(postgres_server.url(name), TABLES.replace(", path: orders.jsonl", ""), write_back=TARGET)
+    assert write_back(platform, publication(14, reason=["because you rated Am\u00e9lie"] * 6), settings) == 6
+    [(reason, letters)] = postgres_server.run(
+        settings,
+        name,
+        "select distinct encode(convert_to(reason, 'UTF8'), 'hex') as reason, length(reason) as letters"
+        " from crossrec_recommendations",
+    )
+    assert (bytes.fromhex(reason).decode(), letters) == ("because you rated Am\u00e9lie", 24)
+    with pytest.raises(PlatformError, match="the database's character set cannot hold the lists"):
+        write_back(platform, publication(15, reason=JOY), settings)
