@@ -28,10 +28,14 @@ class LoadProfile:
     rows_read_total       rows of all loads up to tonight's
     missing_columns       declared columns the source no longer has
     changed_types         columns whose source type is neither the first load's nor the declared one, as "column: old -> new"
-    undeclared_columns    source columns nobody declared; they are not extracted
+    undeclared_columns    how many source columns nobody declared; they are not extracted, and their names are not kept
     age_days              nights since the last good load (0: tonight's); None: there never was one
     max_staleness_days    the platform's declared `max_staleness_days`
     null_key_share, duplicate_key_share, unreadable_share   of tonight's rows, 0..1
+    undated_share         of tonight's rows, those whose watermark is missing or no time, 0..1
+    uncounted_rows        rows of the source that are in no count: not read before, tonight or later
+    lost_record_share     of the records of files that came again, those that the files have no more, 0..1
+    gone_share            of the keys of a table that is compared whole, those that the source has no more since the last load, 0..1
     """
 
     table: str
@@ -40,12 +44,16 @@ class LoadProfile:
     rows_read_total: int
     missing_columns: Sequence[str] = ()
     changed_types: Sequence[str] = ()
-    undeclared_columns: Sequence[str] = ()
+    undeclared_columns: int = 0
     age_days: int | None = 0
     max_staleness_days: int = 3
     null_key_share: float = 0.0
     duplicate_key_share: float = 0.0
     unreadable_share: float = 0.0
+    undated_share: float = 0.0
+    uncounted_rows: int = 0
+    lost_record_share: float = 0.0
+    gone_share: float = 0.0
 
 
 SCHEMA = pa.schema(
@@ -54,13 +62,17 @@ SCHEMA = pa.schema(
         ("rows_read_total", pa.int64()),
         ("missing_columns", pa.string()),
         ("changed_types", pa.string()),
-        ("undeclared_columns", pa.string()),
+        ("undeclared_columns", pa.int64()),
         ("volume_ratio", pa.float64()),
         ("age_days", pa.int64()),
         ("days_past_staleness", pa.int64()),
         ("null_key_share", pa.float64()),
         ("duplicate_key_share", pa.float64()),
         ("unreadable_share", pa.float64()),
+        ("undated_share", pa.float64()),
+        ("uncounted_rows", pa.int64()),
+        ("lost_record_share", pa.float64()),
+        ("gone_share", pa.float64()),
     ]
 )
 
@@ -83,13 +95,17 @@ def _row(load: LoadProfile) -> dict[str, object]:
         "rows_read_total": load.rows_read_total,
         "missing_columns": ", ".join(load.missing_columns) or None,
         "changed_types": ", ".join(load.changed_types) or None,
-        "undeclared_columns": ", ".join(load.undeclared_columns) or None,
+        "undeclared_columns": load.undeclared_columns,
         "volume_ratio": load.rows / max(median, 1.0) if comparable and median is not None else None,
         "age_days": load.age_days,
         "days_past_staleness": None if load.age_days is None else max(0, load.age_days - load.max_staleness_days),
         "null_key_share": load.null_key_share * weight,
         "duplicate_key_share": load.duplicate_key_share * weight,
         "unreadable_share": load.unreadable_share * weight,
+        "undated_share": load.undated_share * weight,
+        "uncounted_rows": load.uncounted_rows,
+        "lost_record_share": load.lost_record_share,
+        "gone_share": load.gone_share,
     }
 
 
@@ -129,8 +145,33 @@ def suite(platform: str) -> gx.ExpectationSuite:
                 "unreadable rows are lost to the lists until the source sends them again",
                 "look at `_unreadable` of tonight's raw files; most often a writer changed its format",
             ),
+            (
+                "undated_share",
+                "of a table's rows without a watermark that is a time",
+                0.005,
+                1.0,  # a row of the present state needs no time of its own; it is known from when it was first seen
+                "such rows count as known from the first night that saw them, so older snapshots cannot learn from them",
+                f"ask the platform's owner, or declare date_order or timezone in {declaration}",
+            ),
+            (
+                "lost_record_share",
+                "of the records of changed files lost since they were read before",
+                0.0,
+                0.05,
+                "a file that came again shorter was cut off, or rows were deleted; what it had before stays in the lake",
+                "let the platform send the file again, or accept the load if the rows were deleted on purpose",
+            ),
+            (
+                "gone_share",
+                "of the keys of a table gone since the last load",
+                0.005,
+                0.1,
+                "a table that loses its rows was cut off or filtered; lists go on to show what is gone",
+                "let the platform restore the table, or accept the load if the rows were deleted on purpose",
+            ),
         )
         for limit, severity in ((stop_at, stop), (warn_at, warn))
+        if limit < 1
     ]
     return gx.ExpectationSuite(
         name="loads",
@@ -161,12 +202,14 @@ def suite(platform: str) -> gx.ExpectationSuite:
                     f"staging model and declare the new type as the column's data_type in {declaration}",
                 ),
             ),
-            gxe.ExpectColumnValuesToBeNull(
+            gxe.ExpectColumnValuesToBeInSet(
                 column="undeclared_columns",
+                value_set=[0],
                 **warn(
                     "no column that nobody declared",
                     why="new columns are not extracted: something useful, or an identifier, may have appeared",
-                    remedy=f"declare the columns in {declaration} (or as `identifier: drop`)",
+                    remedy="compare the source's columns with the declaration, and declare the new ones in "
+                    f"{declaration} (or as `identifier: drop`)",
                 ),
             ),
             gxe.ExpectColumnValuesToBeBetween(
@@ -213,6 +256,15 @@ def suite(platform: str) -> gx.ExpectationSuite:
                     f"between {lower:g} and {upper:g} times the usual rows of a night",
                     why="a sudden fall is a broken feed, a sudden rise a replay or a robot",
                     remedy="ask the platform's owner; if it is real, nothing",
+                ),
+            ),
+            gxe.ExpectColumnValuesToBeInSet(
+                column="uncounted_rows",
+                value_set=[0],
+                **stop(
+                    "every row of the source read, known from an earlier load, or left for a later night",
+                    why="a row that is in no count is lost without a word",
+                    remedy="run the extract of the platform again; if it stays so, the reader of that technology loses rows",
                 ),
             ),
             *shares,

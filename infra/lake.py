@@ -55,6 +55,10 @@ class Lake(ABC):
         """The object as a binary stream, for what does not fit in memory."""
 
     @abstractmethod
+    def stamp(self, key: str) -> tuple[int, str]:
+        """The object's size in bytes, and a mark that changes whenever the object is written. Nothing is read."""
+
+    @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
         """Keys that start with ``prefix``, sorted, read page by page."""
 
@@ -110,6 +114,10 @@ class LocalLake(Lake):
 
     def open(self, key: str) -> BinaryIO:
         return self._path(key).open("rb")
+
+    def stamp(self, key: str) -> tuple[int, str]:
+        found = self._path(key).stat()
+        return found.st_size, str(found.st_mtime_ns)
 
     def list(self, prefix: str = "") -> Iterator[str]:
         folder = self.root / prefix.rpartition("/")[0]
@@ -199,6 +207,11 @@ class S3Lake(Lake):
         with _as_os_error(self.uri(key)):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._name(key))
         return cast(BinaryIO, answer["Body"])
+
+    def stamp(self, key: str) -> tuple[int, str]:
+        with _as_os_error(self.uri(key)):
+            answer = self._client.head_object(Bucket=self.bucket, Key=self._name(key))
+        return answer["ContentLength"], answer["ETag"]
 
     def list(self, prefix: str = "") -> Iterator[str]:
         start = f"{self.prefix}/" if self.prefix else ""

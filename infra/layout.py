@@ -4,7 +4,7 @@ import json
 
 from infra.lake import Lake
 
-LAYOUT = 2  # a release that changes what an earlier one wrote, and cannot read it, raises this number
+LAYOUT = 3  # a release that changes what an earlier one wrote, and cannot read it, raises this number
 KEY = "layout.json"
 
 

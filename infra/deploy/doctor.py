@@ -61,8 +61,8 @@ def _settings(settings: Settings) -> str:
 
 
 def _platform(platform: Platform, settings: Settings) -> str:
-    check_connection(platform, settings)
-    return f"{len(platform.tables)} tables can be read"
+    seen = check_connection(platform, settings)
+    return "\n    ".join([f"{len(platform.tables)} tables can be read", *seen])
 
 
 def _lake(settings: Settings) -> str:

@@ -2,7 +2,8 @@
 
 from infra.platforms.declaration import Column, DeclarationError, Platform, SourceTable, load_platforms
 from infra.platforms.errors import PlatformError
-from infra.platforms.extract import Manifest, check_connection, damaged_files, extract_table, known_between, manifests
+from infra.platforms.extract import check_connection, damaged_files, extract_table, known_between
+from infra.platforms.manifest import Manifest, manifests
 from infra.platforms.write_back import write_back
 
 __all__ = [

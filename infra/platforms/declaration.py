@@ -1,9 +1,10 @@
 """What a platform declares of itself in ``dbt_project/models/staging/<platform>/_<platform>__sources.yml``."""
 
+import codecs
 import os
 import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -21,6 +22,12 @@ SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql", *FILE_SCHEMES)
 FILE_FORMATS = ("jsonl", "csv", "parquet")
 TOKEN_KINDS = ("email", "phone", "device", "loyalty")
 VAULT_KINDS = ("given_name", "surname", "full_name", "birth_date", "street", "suburb", "postcode", "state")
+PATH_KEYS = ("platform", "table", "load_date")  # raw/platform=.../table=.../load_date=.../
+PLACEHOLDERS = {
+    "{date}": r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})",
+    "{month}": r"(?P<month>[0-9]{4}-[0-9]{2})",
+    "*": r"[^/]*",
+}
 DBT_META = ("external_location", "formatter", "plugin")  # options of dbt-duckdb that share the meta with ours
 
 
@@ -39,11 +46,13 @@ class Column(_Declared):
     identifier: Literal["token", "vault", "drop"] | None = None
     kind: str | None = Field(None, description="What linkage compares it as: one of TOKEN_KINDS or VAULT_KINDS.")
     data_type: str | None = Field(None, description="The source's type now, where it is not that of the first load.")
+    rename: str | None = Field(None, pattern=r"^[A-Za-z]\w*$", description="Its name in the lake, if not its own.")
 
     @property
     def lands_as(self) -> str:
         """Its name in the lake."""
-        return f"{self.name}_token" if self.identifier == "token" else self.name
+        name = self.rename or self.name
+        return f"{name}_token" if self.identifier == "token" else name
 
     @field_validator("name")
     @classmethod
@@ -56,6 +65,13 @@ class Column(_Declared):
 
     @model_validator(mode="after")
     def _kind_fits(self) -> Self:
+        if self.lands_as in PATH_KEYS and self.identifier in (None, "token"):
+            raise ValueError(
+                f"'{self.lands_as}' is a key of the lake's paths, whose value would stand in the place of the column's. Give the "
+                "column another name in the lake, such as 'rename: source_"
+                + self.lands_as
+                + "', and use that name in the models"
+            )
         kinds = {"token": TOKEN_KINDS, "vault": (None, *VAULT_KINDS)}.get(self.identifier or "", (None,))
         if self.kind not in kinds:
             fitting = ", ".join(kind for kind in kinds if kind) or "no kind"
@@ -74,8 +90,18 @@ class SourceTable(_Declared):
     event_time: str | None = None
     contract: Literal["accounts", "items", "events", "none"] = "none"
     path: str | None = Field(
-        default=None, description="Files, relative to the platform's folder; {date} is the watermark."
+        default=None,
+        description="Files, relative to the platform's folder. {date} or {month} in it is the period that a file is about; "
+        "* stands for any part of a name.",
     )
+    overlap_days: int = Field(
+        2, ge=0, description="Days before the last load that are read again each night, for rows that come late."
+    )
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="Of CSV files; found by the header if not given."
+    )
+    encoding: str | None = Field(None, description="Of CSV and JSON files; UTF-8, or UTF-16 with a mark, if not given.")
+    quote: str = Field('"', min_length=1, max_length=1, description="The character around values of CSV files.")
     columns: tuple[Column, ...] = Field(min_length=1)
 
     @property
@@ -84,7 +110,7 @@ class SourceTable(_Declared):
 
     @property
     def has_watermark(self) -> bool:
-        return self.watermark is not None or "{date}" in (self.path or "")
+        return self.watermark is not None or "{date}" in (self.path or "") or "{month}" in (self.path or "")
 
     @property
     def landed(self) -> tuple[Column, ...]:
@@ -99,15 +125,36 @@ class SourceTable(_Declared):
     def has_identifiers(self) -> bool:
         return any(column.identifier for column in self.columns)
 
-    def date_in(self, file: str) -> date | None:
-        """The {date} of a file of this table; None if the file is not one of them.
+    @property
+    def path_prefix(self) -> str:
+        """The part of the path that all its files share."""
+        return re.split(r"\{date\}|\{month\}|\*", self.path or "")[0]
+
+    def period_of(self, file: str) -> "Period | None":
+        """The days that a file of this table is about; None if the file is not one of them.
 
         Raises:
             ValueError: The name has the form of a date, but is none ('2000-02-30').
         """
-        before, _, after = (self.path or "").partition("{date}")
-        match = re.fullmatch(re.escape(before) + r"(\d{4}-\d{2}-\d{2})" + re.escape(after), file)
-        return date.fromisoformat(match[1]) if match else None
+        parts = re.split(r"(\{date\}|\{month\}|\*)", self.path or "")
+        match = re.fullmatch("".join(PLACEHOLDERS.get(part, re.escape(part)) for part in parts), file)
+        if not match:
+            return None
+        found = match.groupdict()
+        if day := found.get("date"):
+            return Period(date.fromisoformat(day), date.fromisoformat(day))
+        if month := found.get("month"):
+            first = date.fromisoformat(f"{month}-01")
+            return Period(first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1))
+        return Period(None, None)
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, name: str | None) -> str | None:
+        try:
+            return name and codecs.lookup(name).name
+        except LookupError:
+            raise ValueError("no such encoding. Use a name such as 'utf-8', 'utf-16', 'latin-1' or 'cp1252'") from None
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -129,7 +176,16 @@ class SourceTable(_Declared):
                 raise ValueError(f"path '{self.path}' must end in one of {', '.join(FILE_FORMATS)}")
             if "{date}" in self.path and self.watermark:
                 raise ValueError("the {date} of the path is the watermark. Remove 'watermark'")
+            if len(re.findall(r"\{date\}|\{month\}", self.path)) > 1:
+                raise ValueError(f"path '{self.path}' may name {{date}} or {{month}} once")
         return self
+
+
+class Period(NamedTuple):
+    """The first and the last day that a file is about; both None where its name does not say."""
+
+    first: date | None
+    last: date | None
 
 
 class WriteBack(_Declared):
@@ -165,6 +221,9 @@ class Platform(_Declared):
         default=None, description="URL where the variable is not set; {demo} is the demo's folder."
     )
     timezone: str = Field(default="UTC", description="Zone of its times that carry none.")
+    date_order: Literal["ymd", "dmy", "mdy"] = Field(
+        "ymd", description="How it writes dates with the year at the end: dmy is 31/12/2000, mdy is 12/31/2000."
+    )
     max_staleness_days: int = Field(default=3, ge=0)
     phone_country: str = Field(
         "61", pattern=r"^[1-9][0-9]{0,2}$", description="Calling code of its national phone numbers."

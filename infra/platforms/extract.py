@@ -1,94 +1,75 @@
-"""Extract: what is new in a platform's table, from its own warehouse to the lake."""
+"""Extract: what is new in a platform's table, from its own warehouse to the lake.
+
+What is new is what was not seen before, not what lies after a point in time. A night reads again what lies within ``overlap_days``
+before the end of the last load, and leaves out the rows that an earlier load brought as they are now. So a row that comes late, or
+with an old date, is found. It counts as known from the end of the last load on, since nobody knew it before.
+"""
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-from pydantic import BaseModel, ConfigDict
 
 from infra.duckdb_connection import duckdb_connection
 from infra.lake import DISK_FULL, Lake
-from infra.platforms.databases import database_relation
-from infra.platforms.declaration import Column, Platform, SourceTable
+from infra.platforms.databases import SourceCount, Window, open_table
+from infra.platforms.declaration import Platform, SourceTable
 from infra.platforms.errors import PlatformError, as_platform_error, guarded
-from infra.platforms.files import file_relation, list_files, open_folder
+from infra.platforms.file_records import file_relation, inspect_files
+from infra.platforms.files import (
+    Incoming,
+    any_file,
+    incoming_files,
+    list_files,
+    open_folder,
+    period_ends,
+)
+from infra.platforms.manifest import MANIFEST, Counts, LoadedFile, Manifest, SourceColumn, SourceFile, manifests
+from infra.platforms.new_rows import NewRows
 from infra.platforms.relation import Relation, identifier, literal
-from infra.platforms.tokens import key_blocks, token
+from infra.platforms.times import visible_at
 from infra.settings import Settings
 
 ROWS_PER_PART = 5_000_000
-MANIFEST = "_manifest.json"
-# a time in a text that carries its own zone: '...T10:00:00Z', '... 10:00:00.5 +02:00'
-ZONED = r":[0-9]{2}([.,][0-9]+)?\s*([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)\s*$"
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SourceColumn(_Record):
-    name: str
-    type: str
-
-
-class LoadedFile(_Record):
-    key: str
-    rows: int
-    sha256: str
-
-
-class Manifest(_Record):
-    """What one load of one table brought; written last, so that a load without it is no load."""
-
-    platform: str
-    table: str
-    as_of: date
-    rows: int
-    watermark_from: datetime | None
-    """Rows from here on ..."""
-    watermark_to: datetime | None
-    """... and before here, by watermark; both None for a table that is loaded whole."""
-    newest_known_at: datetime | None
-    """The newest watermark among the rows."""
-    columns: list[SourceColumn]
-    schema_fingerprint: str
-    undeclared_columns: list[str]
-    files: list[LoadedFile]
-    extracted_with: str
+ADDED = ("_unreadable", "_file", "_row_hash")  # columns of the raw zone that are ours, besides _row and _known_at
+DAY = timedelta(days=1)
 
 
 def extract_table(platform: Platform, table: SourceTable, as_of: date, lake: Lake, settings: Settings) -> Manifest:
-    """Bring the rows that became visible since the last load and before ``as_of`` 00:00 UTC to the lake.
+    """Bring the rows that became visible before ``as_of`` 00:00 UTC, and that no earlier load brought, to the lake.
 
-    The same night again writes the same bytes. Rows without a watermark come with every load.
+    The same night again writes the same bytes.
 
     Raises:
         PlatformError: The source could not be read, or the disk is full. Nothing of the night is visible then.
     """
-    until = datetime.combine(as_of, time(), UTC)
-    since = _last_watermark(lake, platform, table, as_of) if table.has_watermark else None
     with _work_folder(settings, f"{platform.name}.{table.name}.{as_of}") as work:
-        staged = guarded(platform, table.name, lambda: _stage(platform, table, since, until, work, settings))
+        earlier = [load for load in manifests(lake, platform.name, table.name) if load.as_of < as_of]
+        task = _Extraction(platform, table, as_of, earlier, lake, work, settings)
+        staged = guarded(platform, table.name, task.stage)
         manifest = Manifest(
             platform=platform.name,
             table=table.name,
             as_of=as_of,
-            rows=staged.rows,
-            watermark_from=since,
-            watermark_to=until if table.has_watermark else None,
+            rows=staged.counts.landed,
+            watermark_from=task.since and task.since.replace(tzinfo=UTC),
+            watermark_to=task.until.replace(tzinfo=UTC) if table.has_watermark else None,
             newest_known_at=staged.newest_known_at,
-            columns=[SourceColumn(name=column.name, type=staged.types[column.name]) for column in table.landed],
-            schema_fingerprint=_fingerprint(staged.types),
-            undeclared_columns=sorted({*staged.types} - {column.name for column in table.columns}),
+            rows_before_overlap=staged.rows_before_overlap,
+            counts=staged.counts,
+            source_files=staged.source_files,
+            columns=[SourceColumn(name=column.lands_as, type=staged.types[column.name]) for column in table.landed],
+            schema_fingerprint=_fingerprint(staged.types, staged.undeclared),
+            undeclared_columns=staged.undeclared,
             files=[],
             extracted_with=f"crossrec {version('crossrec')}, duckdb {duckdb.__version__}",
         )
@@ -99,22 +80,51 @@ def extract_table(platform: Platform, table: SourceTable, as_of: date, lake: Lak
         return _publish(lake, platform, "raw", manifest, staged.raw)
 
 
-def check_connection(platform: Platform, settings: Settings) -> None:
-    """See that every declared table can be reached and has its columns, without reading a row.
+def check_connection(platform: Platform, settings: Settings) -> list[str]:
+    """See that every declared table can be reached, has its columns, and has a watermark that is a time. Nothing is kept.
+
+    Returns what a person should see of each table of files: how many files there are, and how the newest one is written.
 
     Raises:
         PlatformError: Of the first table that cannot.
     """
-    for table in platform.tables:
-        guarded(platform, table.name, partial(_look, platform, table, settings))
+    return [
+        line
+        for table in platform.tables
+        for line in guarded(platform, table.name, partial(_look, platform, table, settings))
+    ]
 
 
-def _look(platform: Platform, table: SourceTable, settings: Settings) -> None:
+def _look(platform: Platform, table: SourceTable, settings: Settings) -> list[str]:
     if table.path is not None:
-        list_files(open_folder(platform, settings), platform, table)
-        return
+        return [inspect_files(platform, table, settings)]
     with closing(duckdb_connection(settings)) as connection:
-        _require_columns(platform, table, database_relation(connection, platform, table, settings))
+        found = open_table(connection, platform, table, settings)
+        relation = found.relation(None)
+        if table.watermark:
+            _require_times(connection, platform, table, relation)
+    return []
+
+
+def _require_times(
+    connection: duckdb.DuckDBPyConnection, platform: Platform, table: SourceTable, relation: Relation
+) -> None:
+    """Refuse a watermark none of whose first thousand values is a time."""
+    assert table.watermark
+    known_at = visible_at(identifier(table.watermark), platform.timezone, platform.date_order)
+    [(given, read)] = connection.execute(
+        f"select count({identifier(table.watermark)}), count({known_at}) from (from ({relation.query})"
+        f" where {identifier(table.watermark)} is not null limit 1000)"
+    ).fetchall()
+    if given and not read:
+        raise PlatformError(
+            platform.name,
+            table.name,
+            f"the watermark '{table.watermark}' is no time",
+            received=f"a column of type {relation.types[table.watermark] or 'text'}, in which none of {given} values is one",
+            remedy="declare a time as the watermark (a timestamp, a date, text in ISO form, seconds since 1970), or date_order "
+            "of the platform, or no watermark, so that the table is compared whole each night",
+        )
 
 
 def known_between(platform: Platform, settings: Settings) -> tuple[date, date] | None:
@@ -133,27 +143,22 @@ def known_between(platform: Platform, settings: Settings) -> tuple[date, date] |
 def _days(platform: Platform, table: SourceTable, settings: Settings) -> list[date]:
     """The first and the last day of one table by its watermark, or nothing."""
     if table.watermark is None:
-        return [day for day in list_files(open_folder(platform, settings), platform, table).values() if day]
-    with closing(duckdb_connection(settings)) as connection:
+        periods = list_files(open_folder(platform, settings), platform, table).values()
+        return [ends.date() for period in periods if (ends := period_ends(platform, period))]
+    with (
+        _work_folder(settings, f"{platform.name}.{table.name}.days") as work,
+        closing(duckdb_connection(settings)) as connection,
+    ):
         if table.path is None:
-            relation = database_relation(connection, platform, table, settings)
+            relation = open_table(connection, platform, table, settings).relation(None)
         else:
-            never, ever = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
-            relation = file_relation(connection, platform, table, ever, never, settings)
-        _require_columns(platform, table, relation)
-        known_at = _known_at(platform, table, relation)
+            files = incoming_files(platform, table, {}, datetime.max, work, settings)
+            relation, _ = file_relation(connection, platform, table, files, None)
+        known_at = visible_at(identifier(table.watermark), platform.timezone, platform.date_order)
         bounds = connection.execute(
-            f"select min(k)::date, max(k)::date from (select {known_at} as k from ({relation.query}))",
-            {"zone": platform.timezone} if "$zone" in known_at else {},
+            f"select min(k)::date, max(k)::date from (select {known_at} as k from ({relation.query}))"
         ).fetchall()[0]
         return [day for day in bounds if day]
-
-
-def manifests(lake: Lake, platform: str, table: str) -> Iterator[Manifest]:
-    """Every load of a table, oldest first."""
-    for key in lake.list(f"raw/platform={platform}/table={table}/"):
-        if key.endswith(f"/{MANIFEST}"):
-            yield Manifest.model_validate_json(lake.read(key)[0])
 
 
 def damaged_files(lake: Lake, load: Manifest) -> list[str]:
@@ -177,124 +182,187 @@ class _Part(NamedTuple):
 class _Staged:
     """A load as Parquet files in the work folder."""
 
-    rows: int
+    counts: Counts
     newest_known_at: datetime | None
+    rows_before_overlap: int | None
+    source_files: list[SourceFile]
     types: dict[str, str]
+    undeclared: int
     raw: list[_Part]
     vault: list[_Part]
 
 
-def _stage(
-    platform: Platform, table: SourceTable, since: datetime | None, until: datetime, work: Path, settings: Settings
-) -> _Staged:
-    with closing(duckdb_connection(settings, temp_directory=work / "spill")) as connection:
-        if table.path is None:
-            relation = database_relation(connection, platform, table, settings)
-        else:
-            relation = file_relation(connection, platform, table, since, until, settings)
-        _require_columns(platform, table, relation)
-        _load(connection, platform, table, relation, since, until, settings)
-        rows, newest = connection.execute("select count(*), max(_known_at) from staged").fetchall()[0]
-        kept = [column for column in table.columns if column.identifier == "vault" or column.name in table.key]
-        return _Staged(
-            rows,
-            newest and newest.replace(tzinfo=UTC),
-            relation.types,
-            _write_parts(
-                connection, [column.lands_as for column in table.landed] + ["_unreadable"], rows, work / "raw"
-            ),
-            _write_parts(connection, [column.name for column in kept], rows, work / "vault") if table.vaulted else [],
+@dataclass(frozen=True)
+class _Extraction:
+    """One night's look at one table. Instants are naive UTC."""
+
+    platform: Platform
+    table: SourceTable
+    as_of: date
+    earlier: list[Manifest]  # good loads before this night, oldest first
+    lake: Lake
+    work: Path
+    settings: Settings
+
+    @property
+    def until(self) -> datetime:
+        return datetime.combine(self.as_of, time())
+
+    @property
+    def since(self) -> datetime | None:
+        """Where the last load ended."""
+        ended = self.earlier[-1].watermark_to if self.earlier else None
+        return ended.replace(tzinfo=None) if ended and self.table.has_watermark else None
+
+    @property
+    def overlap(self) -> timedelta:
+        return timedelta(days=self.table.overlap_days)
+
+    def stage(self) -> _Staged:
+        """Write the rows that are new to the work folder."""
+        with closing(duckdb_connection(self.settings, self.lake, temp_directory=self.work / "spill")) as connection:
+            if self.table.path is None:
+                relation, source_files, counts, before_overlap = self._read_database(connection)
+            else:
+                relation, source_files, counts, before_overlap = self._read_files(connection)
+            names = [column.lands_as for column in self.table.landed]
+            kept = [c.name for c in self.table.columns if c.identifier == "vault" or c.name in self.table.key]
+            [(newest,)] = connection.execute("select max(_known_at) from staged").fetchall()
+            return _Staged(
+                counts,
+                newest and newest.replace(tzinfo=UTC),
+                before_overlap,
+                source_files,
+                relation.types,
+                relation.undeclared,
+                _write_parts(connection, [*names, *ADDED], counts.landed, self.work / "raw"),
+                _write_parts(connection, kept, counts.landed, self.work / "vault") if self.table.vaulted else [],
+            )
+
+    def _read_database(
+        self, connection: duckdb.DuckDBPyConnection
+    ) -> tuple[Relation, list[SourceFile], Counts, int | None]:
+        found = open_table(connection, self.platform, self.table, self.settings)
+        everything = found.relation(None)
+        if self.table.watermark:
+            _require_times(connection, self.platform, self.table, everything)
+        next_begins, begins = self.until - self.overlap, self.since and self.since - self.overlap
+        if (
+            begins
+            and found.bounded_by_source
+            and self._older_came(found.count(self._window(begins), next_begins).before)
+        ):
+            begins = None
+        new, window = NewRows(connection, self.platform, self.table, self.settings), self._window(begins)
+        relation = found.relation(window)
+        counted = found.count(window, next_begins)
+        new.arrive(relation)
+        self._require_all(connection, counted, found.count(window, next_begins))
+        connection.execute("commit")  # nothing more is read; rows of an open transaction have no row numbers
+        if self.table.has_watermark and not found.bounded_by_source:
+            counted = self._count_older(connection, counted, begins, next_begins)
+            if begins and self._older_came(counted.before):
+                begins = None
+            elif begins:
+                connection.execute("delete from arrived where _watermark < $begins", {"begins": begins})
+            counted = counted._replace(before=counted.before if begins else 0)
+        counts = new.stage(self._loads_since(begins), self.lake, self.since, self.until).model_copy(
+            update={"in_source": counted.in_source, "before_window": counted.before, "after_window": counted.after}
         )
+        return everything, [], counts, counted.before_next if self.table.has_watermark else None
 
+    def _window(self, begins: datetime | None) -> Window:
+        """Up to a day after the night, which covers every offset of a zone and the last hours of a local day."""
+        return Window(begins, self.until + 2 * DAY)
 
-def _require_columns(platform: Platform, table: SourceTable, relation: Relation) -> None:
-    missing = [c.name for c in table.columns if c.identifier != "drop" and c.name not in relation.types]
-    if missing:
-        raise PlatformError(
-            platform.name,
-            table.name,
-            f"the source has no column {', '.join(repr(name) for name in missing)}",
-            received=f"the columns {', '.join(relation.types)}",
-            remedy=f"restore the column, or correct _{platform.name}__sources.yml",
+    def _older_came(self, rows: int) -> bool:
+        """Whether rows came that are older than the overlap. Then everything is read and compared."""
+        expected = self.earlier[-1].rows_before_overlap
+        return expected is None or rows > expected
+
+    def _count_older(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        counted: SourceCount,
+        begins: datetime | None,
+        next_begins: datetime,
+    ) -> SourceCount:
+        """What the database cannot count: rows by a watermark that is text or a number."""
+        [(before, before_next)] = connection.execute(
+            "select count(*) filter (where _watermark < $begins), count(*) filter (where _watermark < $next_begins) from arrived",
+            {"begins": begins, "next_begins": next_begins},
+        ).fetchall()
+        return counted._replace(before=before, before_next=before_next)
+
+    def _require_all(self, connection: duckdb.DuckDBPyConnection, earlier: SourceCount, later: SourceCount) -> None:
+        """The rows that were read are as many as the database counts, before or after the reading."""
+        [(read,)] = connection.execute("select count(*) from arrived").fetchall()
+        there = sorted(count.in_source - count.before - count.after for count in (earlier, later))
+        if not there[0] <= read <= there[1]:
+            raise PlatformError(
+                self.platform.name,
+                self.table.name,
+                "other rows were read than the database counts",
+                received=f"{read:,} rows, where it counts {there[0]:,}",
+                remedy="run the night again; if it stays so, read the table with the database's own client",
+                retryable=True,
+            )
+
+    def _loads_since(self, begins: datetime | None) -> list[Manifest]:
+        """The earlier loads that may hold rows of the window; all of them without one."""
+        if begins is None or not self.table.has_watermark:
+            return self.earlier
+        return [
+            load
+            for load in self.earlier
+            if load.counts.no_watermark
+            or (load.newest_known_at and load.newest_known_at.replace(tzinfo=None) >= begins - DAY)
+        ]
+
+    def _read_files(
+        self, connection: duckdb.DuckDBPyConnection
+    ) -> tuple[Relation, list[SourceFile], Counts, int | None]:
+        seen = {file.name: file for load in self.earlier for file in load.source_files}
+        files = incoming_files(self.platform, self.table, seen, self.until, self.work, self.settings)
+        changed = [
+            file for file in files if not file.before or file.before.sha256 != file.found.sha256 or file.before.waiting
+        ]
+        relation, counted = file_relation(connection, self.platform, self.table, changed, self._any_file(changed))
+        new = NewRows(connection, self.platform, self.table, self.settings)
+        new.arrive(relation)
+        if self.table.watermark and changed:
+            _require_times(connection, self.platform, self.table, relation)
+        again = {file.name for file in changed if file.before}
+        loads = [load for load in self.earlier if again & {file.name for file in load.source_files}]
+        counts = new.stage(self.earlier if new.is_state else loads, self.lake, self.since, self.until)
+        if not changed and self.earlier:
+            counts = counts.model_copy(update={"gone": self.earlier[-1].counts.gone})
+        waiting = dict(
+            connection.execute(
+                "select _file, count(*) from arrived where _watermark >= $until group by all", {"until": self.until}
+            ).fetchall()
         )
+        counted = [
+            file.model_copy(
+                update={
+                    "waiting": waiting.get(file.name, 0),
+                    "records_before": seen[file.name].records if file.name in seen else None,
+                }
+            )
+            for file in counted
+        ]
+        touched = [  # written anew, with the same content
+            file.before.model_copy(update={"modified": file.found.modified})
+            for file in files
+            if file not in changed and file.before
+        ]
+        return relation, sorted([*counted, *touched], key=lambda file: file.name), counts, None
 
-
-def _load(
-    connection: duckdb.DuckDBPyConnection,
-    platform: Platform,
-    table: SourceTable,
-    relation: Relation,
-    since: datetime | None,
-    until: datetime,
-    settings: Settings,
-) -> None:
-    """Fill ``staged`` with the night's rows, tokens in the place of what they stand for, in an order that holds."""
-    parameters: dict[str, object] = {}
-    landed = [*table.landed, *table.vaulted]
-    selected = ", ".join(f"{_value(column, platform)} as {identifier(column.lands_as)}" for column in landed)
-    if any(column.identifier == "token" for column in landed):
-        parameters |= key_blocks(settings.token_key)
-    unreadable = "'sha256:' || sha256(_unreadable)" if table.has_identifiers else "_unreadable"
-    known_at = _known_at(platform, table, relation)
-    if "$zone" in known_at:
-        parameters["zone"] = platform.timezone
-    source, within = relation.query, ""
-    bounds = {"until": until} | ({"since": since} if since else {})
-    parameters |= {name: bound.replace(tzinfo=None) for name, bound in bounds.items()}
-    if table.has_watermark:
-        within = "where _known_at is null or (_known_at < $until" + (" and _known_at >= $since)" if since else ")")
-        is_time = table.watermark and not relation.as_text and relation.types[table.watermark].startswith("TIMESTAMP")
-        if table.watermark and is_time and not relation.in_order:
-            source = _near(source, identifier(table.watermark), since is not None)
-    names = [*table.key, "_known_at", *(column.lands_as for column in landed if column.name not in table.key)]
-    order = "" if relation.in_order else f"order by {', '.join(identifier(name) for name in names)}"
-    connection.execute(
-        f"create temp table staged as select {selected}, _known_at, {unreadable} as _unreadable"
-        f" from (select *, {known_at} as _known_at from ({source})) {within} {order}",
-        parameters,
-    )
-
-
-def _near(query: str, column: str, since: bool) -> str:
-    """SQL of the query's rows within a day of the load's range, in a form that DuckDB passes on to the database itself.
-
-    A day covers every offset of a zone, so that the exact comparison in UTC decides about few rows instead of all.
-    """
-    after = f" and {column} >= $since::timestamp - interval 1 day" if since else ""
-    return (
-        f"select * from ({query}) where {column} is null union all"
-        f" select * from ({query}) where {column} < $until::timestamp + interval 1 day{after}"
-    )
-
-
-def _value(column: Column, platform: Platform) -> str:
-    if column.identifier != "token" or column.kind is None:
-        return identifier(column.name)
-    return token(identifier(column.name), column.kind, platform.phone_country)
-
-
-def _known_at(platform: Platform, table: SourceTable, relation: Relation) -> str:
-    """SQL of the watermark as naive UTC; times without a zone are the platform's local time."""
-    if not table.has_watermark:  # all that can be said: it was there when the night looked
-        return "$until::timestamp - interval 1 second"
-    if table.watermark is None:
-        return "_file_date"
-    column, kind = identifier(table.watermark), relation.types[table.watermark]
-    if relation.as_text or kind == "VARCHAR":
-        zoned = f"regexp_matches({column}, {literal(ZONED)})"
-        local = f"timezone($zone, try_cast({column} as timestamp))"
-        return f"timezone('UTC', case when {zoned} then try_cast({column} as timestamptz) else {local} end)"
-    if kind == "TIMESTAMP WITH TIME ZONE":
-        return f"timezone('UTC', {column})"
-    if kind == "DATE" or kind.startswith("TIMESTAMP"):
-        return f"timezone('UTC', timezone($zone, {column}::timestamp))"
-    raise PlatformError(
-        platform.name,
-        table.name,
-        f"the watermark '{table.watermark}' is no time",
-        received=f"a column of type {kind}",
-        remedy="declare a timestamp or date as the watermark, or none to load the whole table every night",
-    )
+    def _any_file(self, changed: Sequence[Incoming]) -> Path | None:
+        """A file that tells the types of a Parquet table in a night that reads none."""
+        if changed or self.table.file_format != "parquet":
+            return None
+        return any_file(self.platform, self.table, self.work, self.settings)
 
 
 def _write_parts(connection: duckdb.DuckDBPyConnection, names: list[str], rows: int, folder: Path) -> list[_Part]:
@@ -336,14 +404,8 @@ def _publish(lake: Lake, platform: Platform, zone: str, manifest: Manifest, part
     return manifest
 
 
-def _last_watermark(lake: Lake, platform: Platform, table: SourceTable, as_of: date) -> datetime | None:
-    """Where the newest load before this night ended."""
-    earlier = [manifest for manifest in manifests(lake, platform.name, table.name) if manifest.as_of < as_of]
-    return earlier[-1].watermark_to if earlier else None
-
-
-def _fingerprint(types: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(sorted(types.items())).encode()).hexdigest()
+def _fingerprint(types: dict[str, str], undeclared: int) -> str:
+    return hashlib.sha256(json.dumps([*sorted(types.items()), undeclared]).encode()).hexdigest()
 
 
 @contextmanager

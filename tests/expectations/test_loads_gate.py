@@ -25,7 +25,7 @@ def test_good_loads_pass():
     [
         ({"missing_columns": ["rating", "watch_id"]}, "stop", "watch_log (rating, watch_id)"),
         ({"changed_types": ["seconds: BIGINT -> VARCHAR"]}, "stop", "watch_log (seconds: BIGINT -> VARCHAR)"),
-        ({"undeclared_columns": ["device"]}, "warn", "watch_log (device)"),
+        ({"undeclared_columns": 1}, "warn", "watch_log (1)"),
         ({"rows": 0, "rows_read_total": 0, "previous_rows_median": None}, "stop", "watch_log (0)"),
         ({"age_days": None}, "stop", "watch_log"),
         ({"age_days": 4}, "stop", "watch_log (1)"),
@@ -38,6 +38,12 @@ def test_good_loads_pass():
         ({"duplicate_key_share": 0.051}, "stop", "watch_log (5.10%)"),
         ({"duplicate_key_share": 0.02}, "warn", "watch_log (2.00%)"),
         ({"unreadable_share": 0.03}, "stop", "watch_log (3.00%)"),
+        ({"undated_share": 0.01}, "warn", "watch_log (1.00%)"),
+        ({"uncounted_rows": 1}, "stop", "watch_log (1)"),
+        ({"lost_record_share": 0.001}, "warn", "watch_log (0.10%)"),
+        ({"lost_record_share": 0.06}, "stop", "watch_log (6.00%)"),
+        ({"gone_share": 0.01}, "warn", "watch_log (1.00%)"),
+        ({"gone_share": 0.2}, "stop", "watch_log (20.0%)"),
         ({"unreadable_share": 0.01}, "warn", "watch_log (1.00%)"),
     ],
 )

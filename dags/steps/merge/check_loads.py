@@ -58,7 +58,23 @@ def _profile(night: Night, platform: Platform, table: SourceTable) -> LoadProfil
         null_key_share=null_keys,
         duplicate_key_share=duplicate_keys,
         unreadable_share=unreadable,
+        undated_share=newest.counts.no_watermark / max(newest.rows, 1),
+        uncounted_rows=newest.counts.uncounted,
+        lost_record_share=_lost_records(newest),
+        gone_share=_gone(newest, before),
     )
+
+
+def _lost_records(load: Manifest) -> float:
+    """Of the records that tonight's files had when they were read before, the share that they lost."""
+    before = sum(file.records_before or 0 for file in load.source_files)
+    return sum(max(0, (file.records_before or 0) - file.records) for file in load.source_files) / max(before, 1)
+
+
+def _gone(load: Manifest, before: list[Manifest]) -> float:
+    """Of the keys that the source had at the last load, the share that it lost since."""
+    gone = max(0, load.counts.gone - before[-1].counts.gone) if before else 0
+    return gone / max(gone + load.counts.read, 1)
 
 
 def _shares(night: Night, load: Manifest, table: SourceTable) -> tuple[float, float, float]:
@@ -82,8 +98,9 @@ def _shares(night: Night, load: Manifest, table: SourceTable) -> tuple[float, fl
 
 def _measured(night: Night, load: Manifest, table: SourceTable) -> tuple[float, float, float]:
     """The three shares; only a reader of the files knows them, so the query names the declared key."""
-    key = ", ".join(f'"{column}"' for column in table.key)
-    no_key = " or ".join(f'"{column}" is null' for column in table.key)
+    names = [column.lands_as for column in table.columns if column.name in table.key]
+    key = ", ".join(f'"{name}"' for name in names)
+    no_key = " or ".join(f'"{name}" is null' for name in names)
     counts = f"count(*), count(*) filter (where {no_key}), count(distinct ({key})) filter (where not ({no_key}))"
     files = [night.lake.uri(file.key) for file in load.files]
     with duckdb_connection(night.settings, night.lake) as connection:

@@ -101,13 +101,13 @@ def test_a_home_of_another_release_is_refused_before_anything_is_done(
     """The releases before layouts had numbers left nights without one."""
     monkeypatch.setattr("dags.steps.merge.open_night._has_loads", lambda _: True)
     night.lake.put("nights/as_of=2000-12-14/summary.json", b"{}")
-    said = r"another release of crossrec made the lake .*Received: layout none, expected 2\. Remedy: set CROSSREC_HOME"
+    said = r"another release of crossrec made the lake .*Received: layout none, expected 3\. Remedy: set CROSSREC_HOME"
     with pytest.raises(OtherLayoutError, match=said):
         open_night(night)
     assert [*night.lake.list()] == ["nights/as_of=2000-12-14/summary.json"]
 
     night.lake.put("layout.json", b'{"layout": 1}')
-    with pytest.raises(OtherLayoutError, match="Received: layout 1, expected 2"):
+    with pytest.raises(OtherLayoutError, match="Received: layout 1, expected 3"):
         open_night(night)
 
 

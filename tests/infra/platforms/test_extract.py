@@ -32,6 +32,7 @@ CUSTOMERS = """
     - {name: passport, config: {meta: {identifier: drop}}}
     - {name: updated_at}
 """
+OURS = ("_unreadable", "_file", "_row_hash", "_row", "_known_at")
 NIGHT_1, NIGHT_2, NIGHT_3 = date(2000, 12, 15), date(2000, 12, 16), date(2000, 12, 17)
 
 
@@ -41,6 +42,10 @@ def rows(lake: Lake, manifest: Manifest, zone: str = "raw") -> list[dict[str, An
         data, _ = lake.read(file.key.replace("raw/", f"{zone}/", 1))
         found += pq.read_table(io.BytesIO(data)).to_pylist()
     return found
+
+
+def rows_without_hash(lake: Lake, manifest: Manifest) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name != "_row_hash"} for row in rows(lake, manifest)]
 
 
 def content(lake: Lake) -> dict[str, bytes]:
@@ -72,10 +77,12 @@ def test_a_night_brings_what_became_visible_before_it_and_nothing_twice(database
     assert [row["_known_at"] for row in rows(lake, first)] == [
         datetime(2000, 12, 1, 10),
         datetime(2000, 12, 14, 23, 59, 59),
-        None,
+        datetime(2000, 12, 14, 23, 59, 59),  # without a watermark: when it was first seen
     ]
-    assert [row["order_no"] for row in rows(lake, second)] == ["c", "never"]
-    assert [row["order_no"] for row in rows(lake, third)] == ["d", "never"]
+    assert [row["order_no"] for row in rows(lake, second)] == ["c"]
+    assert [row["order_no"] for row in rows(lake, third)] == ["d"]
+    assert [manifest.counts.no_watermark for manifest in (first, second, third)] == [1, 0, 0]
+    assert {manifest.counts.in_source for manifest in (first, second, third)} == {6}
     assert (first.watermark_from, first.watermark_to) == (None, datetime(2000, 12, 15, tzinfo=UTC))
     assert (second.watermark_from, second.watermark_to) == (first.watermark_to, datetime(2000, 12, 16, tzinfo=UTC))
     assert first.newest_known_at == datetime(2000, 12, 14, 23, 59, 59, tzinfo=UTC)
@@ -90,10 +97,11 @@ def test_the_same_night_again_writes_the_same_bytes(database, declare, lake, set
         database.execute(f"insert into orders values {values}")
     load(platform, NIGHT_1, lake, settings)
     before = content(lake)
-    database.execute("insert into orders values ('new', 1, '2000-12-15 10:00:00')")  # of the next night
     load(platform, NIGHT_1, lake, settings)
     assert content(lake) == before
     assert len(before) == 2
+    database.execute("insert into orders values ('new', 1, '2000-12-15 10:00:00')")  # of the next night
+    assert load(platform, NIGHT_1, lake, settings).rows == 300
 
 
 @pytest.mark.parametrize("kind", ["timestamp", "datetime", "text"])
@@ -113,7 +121,7 @@ def test_an_empty_table_is_an_empty_load_with_its_schema(database, declare, lake
     assert (manifest.rows, manifest.newest_known_at) == (0, None)
     (file,) = manifest.files
     with lake.open(file.key) as stream:
-        assert pq.read_schema(stream).names == ["order_no", "total", "recorded_at", "_unreadable", "_row", "_known_at"]
+        assert pq.read_schema(stream).names == ["order_no", "total", "recorded_at", *OURS]
 
 
 def test_identifiers_land_as_tokens_or_in_the_vault_or_nowhere(database, declare, lake, settings) -> None:
@@ -136,7 +144,7 @@ def test_identifiers_land_as_tokens_or_in_the_vault_or_nowhere(database, declare
     assert first["email_token"] == second["email_token"] == token("email:adasecret@example.com")
     assert first["phone_token"] == second["phone_token"] == token("phone:61212345678")
     assert (third["email_token"], third["phone_token"]) == (None, None)
-    names = ["customer_no", "email_token", "phone_token", "updated_at", "_unreadable", "_row", "_known_at"]
+    names = ["customer_no", "email_token", "phone_token", "updated_at", *OURS]
     assert [*first] == names
     vault = rows(lake, manifest, "vault")
     assert [(row["customer_no"], row["full_name"], row["_row"]) for row in vault] == [
@@ -164,16 +172,24 @@ def test_times_without_a_zone_are_the_platforms_local_time(database, declare, la
     assert landed == {"in": datetime(2000, 12, 14, 23, 59, 59), "summer": datetime(2000, 7, 1, 16)}
 
 
-def test_a_table_without_watermark_is_loaded_whole_every_night(database, declare, lake, settings) -> None:
+def test_a_table_without_watermark_is_compared_whole_every_night(database, declare, lake, settings) -> None:
     platform = declare(database.url, ORDERS.replace(", watermark: recorded_at", ""))
     database.execute(f"create table orders (order_no varchar(20), total int, recorded_at {database.time_type})")
     database.execute("insert into orders values ('a', 1, '2000-12-01 10:00:00'), ('b', 2, '2001-02-01 00:00:00')")
-    for night in (NIGHT_1, NIGHT_2):
-        manifest = load(platform, night, lake, settings)
-        assert (manifest.rows, manifest.watermark_from, manifest.watermark_to) == (2, None, None)
+    first = load(platform, NIGHT_1, lake, settings)
+    assert (first.rows, first.watermark_from, first.watermark_to) == (2, None, None)
+    database.execute("update orders set total = 3 where order_no = 'a'")
+    assert [row["total"] for row in rows(lake, load(platform, NIGHT_2, lake, settings))] in ([3], ["3"])
+    database.execute("update orders set total = 1 where order_no = 'a'")  # as it was at first
+    third = load(platform, NIGHT_3, lake, settings)
+    assert [row["total"] for row in rows(lake, third)] in ([1], ["1"])
+    assert (third.counts.read, third.counts.known, third.counts.gone) == (2, 1, 0)
+    database.execute("delete from orders where order_no = 'b'")
+    fourth = load(platform, date(2000, 12, 18), lake, settings)
+    assert (fourth.rows, fourth.counts.gone) == (0, 1)
 
 
-def test_undeclared_columns_are_named_and_left(database, declare, lake, settings) -> None:
+def test_undeclared_columns_are_counted_and_left(database, declare, lake, settings) -> None:
     platform = declare(database.url, ORDERS)
     database.execute(
         f"create table orders (order_no varchar(20), total int, recorded_at {database.time_type},"
@@ -181,7 +197,7 @@ def test_undeclared_columns_are_named_and_left(database, declare, lake, settings
     )
     database.execute("insert into orders values ('a', 1, '2000-12-01 10:00:00', 'x', 'y')")
     manifest = load(platform, NIGHT_1, lake, settings)
-    assert manifest.undeclared_columns == ["coupon", "note"]
+    assert manifest.undeclared_columns == 2
     assert [*rows(lake, manifest)[0]][:4] == ["order_no", "total", "recorded_at", "_unreadable"]
     assert [column.name for column in manifest.columns] == ["order_no", "total", "recorded_at"]
 
@@ -212,10 +228,11 @@ def test_sqlite_lands_text_and_reads_times_with_a_zone(sqlite_database, declare,
         "zulu": ("1.5", datetime(2000, 12, 14, 10)),
         "offset": ("n/a", datetime(2000, 12, 14, 8)),
         "fraction": ("2.0", datetime(2000, 12, 14, 15, 0, 0, 250_000)),
-        "day": ("3.0", datetime(2000, 12, 14, 5)),
-        "broken": ("4.0", None),
+        "broken": ("4.0", datetime(2000, 12, 14, 23, 59, 59)),  # no time: when it was first seen
     }
-    assert [column.type for column in manifest.columns] == ["VARCHAR", "DOUBLE", "VARCHAR"]
+    assert [column.type for column in manifest.columns] == ["TEXT", "REAL", "TEXT"]
+    [day] = rows(lake, load(platform, NIGHT_2, lake, settings))
+    assert day["_known_at"] == datetime(2000, 12, 15, 4, 59, 59, 999_999)  # the end of that day in New York
 
 
 def test_dropped_columns_are_never_read(duckdb_database, declare, lake, settings) -> None:
@@ -289,16 +306,18 @@ def test_json_lines_land_as_text_in_their_order_and_broken_lines_are_kept(tmp_pa
     (posts / "readme.txt").write_text("not a post")
 
     manifest = load(platform, NIGHT_1, lake, settings)
-    assert [[*row.values()] for row in rows(lake, manifest)] == [
-        ["z", "5", '["a","b"]', None, 1, datetime(2000, 12, 13)],
-        ["y", None, "[]", None, 2, datetime(2000, 12, 13)],
-        ["x", "4.5", None, None, 3, datetime(2000, 12, 14)],
-        [None, None, None, '{"post": "w", "sta', 4, datetime(2000, 12, 14)],
-        [None, None, None, "[1, 2]", 5, datetime(2000, 12, 14)],
-        [None, None, None, '{"post": "v", "stars": "\\xff"}', 6, datetime(2000, 12, 14)],
-        [None, None, None, '"last"', 7, datetime(2000, 12, 14)],
+    end_13, end_14 = datetime(2000, 12, 13, 23, 59, 59, 999_999), datetime(2000, 12, 14, 23, 59, 59, 999_999)
+    assert [[*row.values()] for row in rows_without_hash(lake, manifest)] == [
+        ["z", "5", '["a","b"]', None, "posts/posts-2000-12-13.jsonl", 1, end_13],
+        ["y", None, "[]", None, "posts/posts-2000-12-13.jsonl", 2, end_13],
+        ["x", "4.5", None, None, "posts/posts-2000-12-14.jsonl", 3, end_14],
+        [None, None, None, "no JSON object", "posts/posts-2000-12-14.jsonl", 4, end_14],
+        [None, None, None, "no JSON object", "posts/posts-2000-12-14.jsonl", 5, end_14],
+        [None, None, None, "bytes that are no text in the file's encoding", "posts/posts-2000-12-14.jsonl", 6, end_14],
+        [None, None, None, "no JSON object", "posts/posts-2000-12-14.jsonl", 7, end_14],
     ]
-    assert manifest.undeclared_columns == ["mood"]
+    assert [(file.lines, file.records, file.unreadable) for file in manifest.source_files] == [(2, 2, 0), (5, 5, 4)]
+    assert manifest.undeclared_columns == 1
     second = rows(lake, load(platform, NIGHT_2, lake, settings))
     assert [(row["post"], row["tags"]) for row in second] == [("u", "té")]
     before = content(lake)
@@ -307,20 +326,14 @@ def test_json_lines_land_as_text_in_their_order_and_broken_lines_are_kept(tmp_pa
     assert content(lake) == before
 
 
-def test_a_broken_line_that_may_identify_somebody_lands_as_a_hash(tmp_path, declare, lake, settings) -> None:
-    members = """
-    - name: members
-      meta: {contract: accounts, key: [handle], path: "members.jsonl"}
-      columns: [{name: handle}, {name: mail, meta: {identifier: token, kind: email}}]
-    """
-    platform = declare(f"file:///{tmp_path}/forum", members)
-    (tmp_path / "forum").mkdir()
-    line = '{"handle": "ada", "mail": "ada@secret.example"'
-    (tmp_path / "forum" / "members.jsonl").write_text(line)
-    manifest = load(platform, NIGHT_1, lake, settings)
-    (row,) = rows(lake, manifest)
-    assert row["_unreadable"] == "sha256:" + hashlib.sha256(line.encode()).hexdigest()
-    assert row["handle"] is None
+def test_nothing_of_a_broken_line_is_kept(tmp_path, declare, lake, settings) -> None:
+    platform = declare(f"file:///{tmp_path}/forum", POSTS.replace("FORMAT", "jsonl"))
+    (tmp_path / "forum" / "posts").mkdir(parents=True)
+    line = '{"post": "ada@secret.example", "ada@secret.example": 1'
+    (tmp_path / "forum" / "posts" / "posts-2000-12-14.jsonl").write_text(line)
+    (row,) = rows(lake, load(platform, NIGHT_1, lake, settings))
+    assert (row["post"], row["_unreadable"]) == (None, "no JSON object")
+    assert not any(b"secret" in data for data in content(lake).values())
 
 
 def test_csv_lands_as_text_and_records_that_do_not_fit_are_kept(tmp_path, declare, lake, settings) -> None:
@@ -333,14 +346,15 @@ def test_csv_lands_as_text_and_records_that_do_not_fit_are_kept(tmp_path, declar
     (posts / "posts-2000-12-14.csv").write_text("tags,mood,post,stars\nt,good,v,3\n")
     (posts / "posts-2000-12-12.csv").write_text("")
     manifest = load(platform, NIGHT_1, lake, settings)
-    assert [[*row.values()] for row in rows(lake, manifest)] == [
-        ["z", "05", 'a, "b"', None, 1, datetime(2000, 12, 13)],
-        ["y", None, "two\r\nlines", None, 2, datetime(2000, 12, 13)],
-        ["v", "3", "t", None, 3, datetime(2000, 12, 14)],
-        [None, None, None, "x,1", 4, datetime(2000, 12, 13)],
-        [None, None, None, "w,1,2,3,4", 5, datetime(2000, 12, 13)],
+    end_13, end_14 = datetime(2000, 12, 13, 23, 59, 59, 999_999), datetime(2000, 12, 14, 23, 59, 59, 999_999)
+    assert [[*row.values()] for row in rows_without_hash(lake, manifest)] == [
+        ["z", "05", 'a, "b"', None, "posts/posts-2000-12-13.csv", 1, end_13],
+        ["y", None, "two\nlines", None, "posts/posts-2000-12-13.csv", 2, end_13],
+        [None, None, None, "2 fields, where the header has 3", "posts/posts-2000-12-13.csv", 3, end_13],
+        [None, None, None, "5 fields, where the header has 3", "posts/posts-2000-12-13.csv", 4, end_13],
+        ["v", "3", "t", None, "posts/posts-2000-12-14.csv", 5, end_14],
     ]
-    assert manifest.undeclared_columns == ["mood"]
+    assert manifest.undeclared_columns == 1
     assert load(platform, NIGHT_2, lake, settings).rows == 0
 
 
@@ -355,8 +369,8 @@ def test_parquet_files_keep_their_types(tmp_path, declare, lake, settings) -> No
     manifest = load(platform, NIGHT_1, lake, settings)
     landed = rows(lake, manifest)
     assert [(row["post"], row["tags"], row["_known_at"]) for row in landed] == [
-        (1, ["a"], datetime(2000, 12, 13)),
-        (2, ["a"], datetime(2000, 12, 14)),
+        (1, ["a"], datetime(2000, 12, 13, 23, 59, 59, 999_999)),
+        (2, ["a"], datetime(2000, 12, 14, 23, 59, 59, 999_999)),
     ]
     assert load(platform, NIGHT_2, lake, settings).rows == 1
     empty = load(platform, NIGHT_3, lake, settings)
