@@ -13,7 +13,7 @@ from infra.platforms.declaration import Column, Platform, SourceTable
 from infra.platforms.manifest import Counts, Manifest
 from infra.platforms.relation import Relation, identifier, literal
 from infra.platforms.times import visible_at
-from infra.platforms.tokens import key_blocks, token
+from infra.platforms.tokens import key_blocks, register_phones, token
 from infra.settings import Settings
 
 SECOND = timedelta(seconds=1)
@@ -49,6 +49,7 @@ class NewRows:
         parameters: dict[str, object] = {"row_key": _row_key(self.settings)}
         if any(column.identifier == "token" for column in landed):
             parameters |= key_blocks(self.settings.token_key)
+            register_phones(self.connection)
         self.connection.execute(
             f"create temp table arrived as select {selected}, {self._watermark()} as _watermark, _file, _record, _unreadable, {keys},"
             f" unhex(left(sha256($row_key || concat({row}, coalesce(_unreadable || _record::varchar, ''))), 32)) as _row_hash"

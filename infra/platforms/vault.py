@@ -57,12 +57,21 @@ def _newest(platform: Platform, table: SourceTable, loads: list[pa.Table]) -> pa
     named = {column.kind: column.name for column in table.vaulted if column.kind}
     kinds = {"id": table.key[0]} | {kind: named.get(kind, "") for kind in VAULT_KINDS}  # the first key column is the id
     with duckdb.connect() as connection:
+        selected = [_birth_date(platform) if kind == "birth_date" else kind for kind in VAULT_KINDS]
         connection.register("loads", pa.concat_tables([_as_text(load, kinds, platform.timezone) for load in loads]))
         return connection.execute(
-            f"select $platform as platform, id, {', '.join(VAULT_KINDS)} from loads where id is not null"
+            f"select $platform as platform, id, {', '.join(selected)} from loads where id is not null"
             " qualify row_number() over (partition by id order by _known_at desc, _row desc) = 1 order by id",
             {"platform": platform.name},
         ).to_arrow_table()
+
+
+def _birth_date(platform: Platform) -> str:
+    """SQL of the birth date; linkage reads a date with the year at the end as day first, so month first is turned."""
+    if platform.date_order != "mdy":
+        return "birth_date"
+    month_first = r"^\s*([0-9]{1,2})[./-]([0-9]{1,2})[./-]([0-9]{4})"
+    return f"regexp_replace(birth_date, '{month_first}', '\\3-\\1-\\2') as birth_date"
 
 
 def _as_text(load: pa.Table, columns: Mapping[str, str], zone: str) -> pa.Table:

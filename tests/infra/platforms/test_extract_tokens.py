@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from infra.platforms.tokens import key_blocks, normal_email, normal_phone, token
+from infra.platforms.tokens import key_blocks, normal_email, normal_phone, register_phones, token
 
 CONNECTION = duckdb.connect()
+register_phones(CONNECTION)
 
 
 def computed(sql: str, value: object, **parameters: object) -> object:
@@ -42,6 +43,10 @@ def test_no_email_has_the_token_of_a_phone() -> None:
         ("ÄÖ@x.org", "äö@x.org"),
         ("cafe\u0301@x.org", "caf\u00e9@x.org"),
         ("a+b+c@x.org", "a@x.org"),
+        ("ada@example.com\u00a0", "ada@example.com"),
+        ("\u200bada\u200d@example.com\ufeff", "ada@example.com"),
+        ("mailto:Ada@example.com", "ada@example.com"),
+        ("Ada Lovelace <ada@example.com>", "ada@example.com"),
         ("n/a", None),
         ("@x.org", None),
         ("a@", None),
@@ -63,7 +68,7 @@ def test_the_same_email(written: str | None, normal: str | None) -> None:
         ("0061 (0)2 1234 5678", "61212345678"),
         ("(02) 1234 5678", "61212345678"),
         ("61212345678", "61212345678"),
-        (212345678, "212345678"),
+        (212345678, "61212345678"),
         ("+44 (0)20 7946 0000", "442079460000"),
         ("12345", None),
         ("000 000 000", None),
@@ -74,3 +79,17 @@ def test_the_same_email(written: str | None, normal: str | None) -> None:
 )
 def test_the_same_phone(written: object, normal: str | None) -> None:
     assert computed(normal_phone("v", "61"), written) == normal
+
+
+@pytest.mark.parametrize(
+    ("country", "national", "international", "normal"),
+    [
+        ("1", "(555) 123-4567", "+1 555 123 4567", "15551234567"),
+        ("39", "06 6982 1234", "+39 06 6982 1234", "390669821234"),
+        ("49", "030 123456", "+49 (0)30 123456", "4930123456"),
+        ("81", "03-1234-5678", "+81 3 1234 5678", "81312345678"),
+        ("7", "8 (495) 123-45-67", "+7 495 123 45 67", "74951234567"),
+    ],
+)
+def test_national_numbers_of_any_country(country: str, national: str, international: str, normal: str) -> None:
+    assert computed(normal_phone("v", country), national) == computed(normal_phone("v", "61"), international) == normal

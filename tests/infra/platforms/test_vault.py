@@ -91,6 +91,23 @@ def test_extract_leaves_what_this_reads(tmp_path: Path, declare: Declare, lake: 
     }
 
 
+def test_birth_dates_that_are_month_first(tmp_path: Path, declare: Declare, lake: Lake, settings: Settings) -> None:
+    import duckdb
+
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute(
+            "create table customers as select unnest(['1', '2', '3']) as customer_no, 'Lee' as last_name, 'X' as passport,"
+            " unnest(['03/04/1984', '12/31/1984', '1984-03-04']) as born, timestamp '2000-12-14 12:00' as updated_at"
+        )
+    platform = declare(f"duckdb:///{tmp_path}/shop.duckdb", CUSTOMERS, date_order="mdy")
+    extract_table(platform, platform.table("customers"), NIGHT, lake, settings)
+    assert vault_records(lake, [platform], NIGHT)["birth_date"].to_pylist() == [
+        "1984-03-04",
+        "1984-12-31",
+        "1984-03-04",
+    ]
+
+
 def test_the_newest_that_was_known_that_night_counts(lake: Lake, shop: Platform, land: Land) -> None:
     land(date(2000, 12, 15), {"customer_no": ["1", "2"], "last_name": ["Lee", "Kim"]})
     land(date(2000, 12, 16), {"customer_no": ["1", "3"], "last_name": ["Lee-Park", "Ito"]})
