@@ -28,7 +28,7 @@
                 {%- endfor %}
             end as reject_reason,
             md5(concat_ws('|', {% for column in columns %}coalesce(cast({{ column }} as varchar), '~'){{ ', ' if not loop.last }}{% endfor %}
-            {%- for column in optional %}, '{{ column }}=' || {{ column }}{% endfor %})) as content_md5
+            {%- for column in optional %}, '{{ column }}=' || cast({{ column }} as varchar){% endfor %})) as content_md5
         from complete
     ),
 
@@ -87,7 +87,8 @@
             ("account_id is null or account_id = ''", 'no account id'),
             ("created_at is null", 'no or unreadable time'),
             ("created_at > known_at + interval 1 day", 'time in the future'),
-        ]) }}
+        ],
+        optional={'renamed_at': 'timestamp'}) }}
 {%- endmacro %}
 
 {% macro classify_items(rows) -%}
