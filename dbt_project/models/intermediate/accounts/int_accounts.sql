@@ -32,7 +32,10 @@ final as (
         newest.gender,
         ---- times
         newest.created_at,
-        not coalesce(newest.is_deleted, false) as is_active
+        not coalesce(newest.is_deleted, false) as is_active,
+        ---- load
+        newest.load_date,
+        newest.raw_row
     from newest
     left join present
         on newest.platform = present.platform and newest.account_id = present.handle
