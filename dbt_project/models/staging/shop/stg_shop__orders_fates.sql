@@ -1,6 +1,7 @@
 {{ config(materialized='table') }}
 
--- Orders are joined into events, so no contract counts them. Gate `reconciliation` reads this, as that of any `stg_<platform>__<table>_fates`.
+-- Orders are joined into events, so no contract counts them. Gate `reconciliation` reads every model of the name
+-- `stg_<platform>__<table>_fates`.
 with orders as (
     select * from {{ source('shop', 'orders') }}
     where load_date <= {{ as_of() }}
