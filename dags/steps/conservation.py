@@ -23,7 +23,6 @@ from infra.warehouse import query
 log = logging.getLogger(__name__)
 
 FOLDER = "conservation"
-Counts = Mapping[tuple[str, str, date | None], Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -130,6 +129,7 @@ def staged_lines(night: Night) -> Iterator[Line]:
             kind: row[f"rows_{kind}"] for kind in kinds if row[f"rows_{kind}"] or kind == "staged"
         }
         for row in counted
+        if (row["platform"], row["contract"]) in names  # else it is made of another contract's table, which is counted
     }
     for place in sorted({*landed, *staged}):
         yield Line(*place, "staged", landed.get(place, 0), staged.get(place, {}))
@@ -168,7 +168,8 @@ def fate_lines(night: Night) -> Iterator[Line]:
     for platform, contract, load_date in sorted({*staged, *fates}):
         place = platform, contract, load_date
         if staged.get(place) or place in fates:
-            yield Line(platform, names[platform, contract], load_date, "fates", staged.get(place, 0), fates[place])
+            table = names.get((platform, contract), contract)
+            yield Line(platform, table, load_date, "fates", staged.get(place, 0), fates[place])
 
 
 def mart_lines(night: Night) -> Iterator[Line]:
@@ -187,7 +188,7 @@ def mart_lines(night: Night) -> Iterator[Line]:
     for place in sorted({*wanted, *marts}, key=str):
         platform, contract, load_date = place
         there = marts.get(place, none)
-        line = platform, names[platform, contract], load_date
+        line = platform, names.get((platform, contract), contract), load_date
         yield Line(*line, "marts", wanted.get(place, 0), {words[contract]: there["mart_rows"]})
         if there["rows_of_persons"] is not None:
             yield Line(*line, "persons", there["mart_rows"], {"of_a_person": there["rows_of_persons"]})

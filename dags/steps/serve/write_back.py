@@ -50,8 +50,8 @@ def _lines(night: Night, platform: str, current: Publication) -> Iterator[Line]:
     declared = night.platforms[platform]
     if declared.write_back is None:
         yield Line(platform, TABLE, night.as_of, "written_back", published, {"not_asked_for": published})
-    elif published:  # a platform without lists keeps those of before
-        there = rows_there(declared, night.settings)
+    else:  # a platform without any list keeps those of before
+        there = rows_there(declared, night.settings) if published else 0
         yield Line(platform, TABLE, night.as_of, "written_back", published, {"written_back": there})
 
 
