@@ -50,6 +50,7 @@ def nightly():
     with TaskGroup("learn", prefix_group_id=False) as learn:
         chain(
             step("build_marts", "learn.build_marts")(),
+            step("check_interactions", "learn.check_interactions")(),
             step("train_towers", "learn.train_towers")(),
             step("build_candidates", "learn.build_marts")(),
             step("judge_sources", "learn.judge_sources")(),
@@ -76,6 +77,7 @@ def nightly():
             step("score", "serve.score", **EACH_SHARD).expand(shard=shards()),
             step("assemble_lists", "serve.assemble_lists")(),
             step("check_recommendations", "serve.check_recommendations")(),
+            step("check_lists", "serve.check_lists")(),
             step("publish", "serve.publish", outlets=[recommendations])(),
             step("write_back", "serve.write_back", **EACH_PLATFORM, **RETRIES).expand(platform=platforms),
             step("report", "serve.report")(),

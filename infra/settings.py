@@ -56,6 +56,22 @@ class Settings(BaseSettings):
         "", description="MLflow tracking and registry URI. Empty: SQLite in `<home>/mlflow`."
     )
 
+    # --- what comes in
+    warn_unknown_ids: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="The night warns where more of a platform's events of tonight than this name an account, or an item, that"
+        " the platform does not have. Shares are of at least 500 events.",
+    )
+    max_unknown_ids: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="The night stops where more of a platform's events of tonight than this name an account, or an item, that"
+        " the platform does not have. Raise it where most events are of guests.",
+    )
+
     # --- identity
     token_key: SecretStr = Field(
         SecretStr(DEMO_TOKEN_KEY),

@@ -7,6 +7,7 @@
   that was valid at a snapshot.
   `optional` maps columns of the contract that a platform may leave out to their types. A null in one of them does not change
   the MD5 of the content, so that rows staged before the platform had the column keep their duplicates.
+  A mapping may have a column `misfit`: why it rejects a row that can be read, such as a line without its order.
 -#}
 {% macro classify(rows, key, columns, reasons, optional={}) -%}
     complete as (
@@ -15,6 +16,8 @@
         union all by name
         select cast(null as {{ type }}) as {{ column }} where false
         {%- endfor %}
+        union all by name
+        select cast(null as varchar) as misfit where false
     ),
 
     rejected as (
@@ -23,12 +26,13 @@
             case
                 when unreadable is not null then 'unreadable row'
                 when known_at is null then 'no watermark'
+                when misfit is not null then misfit
                 {%- for condition, reason in reasons %}
                 when {{ condition }} then '{{ reason }}'
                 {%- endfor %}
             end as reject_reason,
             md5(concat_ws('|', {% for column in columns %}coalesce(cast({{ column }} as varchar), '~'){{ ', ' if not loop.last }}{% endfor %}
-            {%- for column in optional %}, '{{ column }}=' || {{ column }}{% endfor %})) as content_md5
+            {%- for column in optional %}, '{{ column }}=' || cast({{ column }} as varchar){% endfor %})) as content_md5
         from complete
     ),
 
@@ -66,7 +70,7 @@
 
     final as (
         select
-            rejected.* exclude (unreadable),
+            rejected.* exclude (unreadable, misfit),
             case
                 when rejected.reject_reason is not null then 'quarantined'
                 when in_order.repeats_the_one_before then 'duplicate'
@@ -87,7 +91,8 @@
             ("account_id is null or account_id = ''", 'no account id'),
             ("created_at is null", 'no or unreadable time'),
             ("created_at > known_at + interval 1 day", 'time in the future'),
-        ]) }}
+        ],
+        optional={'renamed_at': 'timestamp'}) }}
 {%- endmacro %}
 
 {% macro classify_items(rows) -%}

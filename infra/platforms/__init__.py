@@ -3,7 +3,9 @@
 from infra.platforms.declaration import Column, DeclarationError, Platform, SourceTable, load_platforms
 from infra.platforms.errors import PlatformError
 from infra.platforms.extract import check_connection, damaged_files, extract_table, known_between
+from infra.platforms.landed import rows_in_files
 from infra.platforms.manifest import Manifest, manifests
+from infra.platforms.read_back import rows_there
 from infra.platforms.write_back import write_back
 
 __all__ = [
@@ -19,5 +21,7 @@ __all__ = [
     "known_between",
     "load_platforms",
     "manifests",
+    "rows_in_files",
+    "rows_there",
     "write_back",
 ]

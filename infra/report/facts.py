@@ -32,6 +32,36 @@ class PlatformFunnel(Facts):
     stale_days: int = 0
 
 
+class ConservationPart(Facts):
+    """What some rows of a line became. `rows` is None where nobody counted them."""
+
+    name: str
+    rows: int | None
+
+
+class ConservationLine(Facts):
+    """Rows of one platform and table that came to a stage, and what they became.
+
+    `load_date` is the load's night; None for what is counted over all loads, and for `earlier_loads` together.
+    """
+
+    platform: str
+    table: str
+    load_date: date | None = None
+    earlier_loads: int = 0
+    stage: str
+    rows: int | None
+    parts: tuple[ConservationPart, ...] = ()
+
+    @property
+    def difference(self) -> int | None:
+        """Rows that became nothing (negative: rows that came from nowhere); None where a count is missing."""
+        became = [part.rows for part in self.parts]
+        if self.rows is None or None in became:
+            return None
+        return self.rows - sum(rows or 0 for rows in became)
+
+
 class Totals(Facts):
     """What exists once over all platforms."""
 

@@ -67,6 +67,52 @@ FUNNEL_STAGES = {
     "lists": "lists made",
     "written_back": "lists written back",
 }
+# the stages of the conservation table, in the order in which rows pass them; any other stage comes before them
+STAGES = ("landed", "staged", "joined", "fates", "marts", "persons", "accounts", "ranked", "published", "written_back")
+STAGE_NAMES = {
+    "landed": "rows loaded",
+    "staged": "rows landed",
+    "joined": "rows landed",
+    "fates": "rows staged",
+    "marts": "rows to be kept",
+    "persons": "rows in the marts",
+    "accounts": "active accounts",
+    "ranked": "rows ranked for accounts",
+    "published": "rows of lists",
+    "written_back": "rows published",
+}
+PART_NAMES = {
+    "landed": "in the files",
+    "duplicate": "repeated",
+    "quarantined": "in quarantine",
+    "renamed": "count for the new handle",
+    "unknown_item": "of an unknown item",
+    "unknown_account": "of an unknown account",
+    "joined": "joined into events",
+    "deleted_account": "of a deleted account",
+    "handle_given_up": "of a handle that nobody held",
+    "impression": "impressions",
+    "superseded": "replaced by a newer version",
+    "replaced_at_once": "replaced at the same moment",
+    "known_later": "not known before the night",
+    "account_with_person": "accounts with a person",
+    "item_with_product": "items with a product",
+    "interaction": "interactions",
+    "listed": "have a list",
+    "created_later": "created after the night",
+    "had_everything": "had everything on offer",
+    "list_row": "in lists",
+    "written_back": "in the platform's warehouse",
+    "not_asked_for": "not asked for by the platform",
+}
+
+
+def stage_name(stage: str) -> str:
+    return STAGE_NAMES.get(stage, stage.replace("_", " "))
+
+
+def part_name(part: str) -> str:
+    return PART_NAMES.get(part, part.replace("_", " "))
 
 
 def metric_name(metric: str) -> str:

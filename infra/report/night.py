@@ -8,6 +8,7 @@ from math import isfinite
 from expectations.gate import GateResult, Verdict
 from infra.report.facts import (
     ComparedPair,
+    ConservationLine,
     DiversityPrice,
     ExamplePerson,
     Facts,
@@ -30,6 +31,7 @@ from infra.report.names import (
     LOWER_IS_BETTER,
     METRIC_NAMES,
     SMALLEST_GROUP,
+    STAGES,
     UNRANKED,
     contender_name,
     metric_name,
@@ -44,6 +46,7 @@ class NightSummary(Facts):
     started: datetime | None = None
     seconds: float | None = None
     funnel: tuple[PlatformFunnel, ...] = ()
+    conservation: tuple[ConservationLine, ...] = ()
     totals: Totals = Totals()
     gates: tuple[GateResult, ...] = ()
     metrics: tuple[Metric, ...] = ()
@@ -65,6 +68,26 @@ class NightSummary(Facts):
     def verdict(self) -> Verdict:
         verdicts = {gate.verdict for gate in self.gates}
         return "stop" if "stop" in verdicts else "warn" if "warn" in verdicts else "pass"
+
+    def chains(self) -> dict[str, list[Chain]]:
+        """The conservation table by platform: a chain for each table and load, its lines from loaded rows to lists."""
+        found: dict[str, dict[tuple[bool, str, int, str], list[ConservationLine]]] = {}
+        for line in self.conservation:
+            key = line.stage in OF_LISTS, line.table, *self._load(line)
+            found.setdefault(line.platform, {}).setdefault(key, []).append(line)
+        return {
+            platform: [
+                Chain(table=table, load=load, lines=sorted(lines, key=_place))
+                for (_, table, _, load), lines in sorted(chains.items())
+            ]
+            for platform, chains in sorted(found.items())
+        }
+
+    def _load(self, line: ConservationLine) -> tuple[int, str]:
+        """The load of a line in words, and where it stands among those of its table."""
+        if line.load_date is not None:
+            return (0, "tonight") if line.load_date == self.as_of else (1, f"load of {line.load_date}")
+        return (2, "earlier loads") if line.earlier_loads else (3, "all loads")
 
     def metric_names(self) -> list[str]:
         """Metrics in the order of METRIC_NAMES, any others after them in order of appearance."""
@@ -164,6 +187,21 @@ class NightSummary(Facts):
             f"{what} {shown.threshold:.2f} on, {shown.precision:.1%} of the pairs would be one person (precision), and "
             f"{shown.recall:.1%} of the pairs of one person would be found (recall)."
         )
+
+
+OF_LISTS = STAGES[STAGES.index("accounts") :]
+
+
+class Chain(Facts):
+    """The lines of one table and load, in the order in which rows pass them. `load` says which load, in words."""
+
+    table: str
+    load: str
+    lines: tuple[ConservationLine, ...]
+
+
+def _place(line: ConservationLine) -> int:
+    return STAGES.index(line.stage) if line.stage in STAGES else -1
 
 
 class Standing(Facts):

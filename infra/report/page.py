@@ -25,6 +25,8 @@ from infra.report.names import (
     duration,
     metric_name,
     nights,
+    part_name,
+    stage_name,
 )
 from infra.report.night import NightSummary
 
@@ -51,6 +53,8 @@ def render(summary: NightSummary) -> str:
         "metric": metric_name,
         "duration": duration,
         "nights": nights,
+        "part": part_name,
+        "stage": stage_name,
         "data_docs_href": data_docs_href,
         "code": lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(Markup.escape(text)))),
         "count": lambda number: "not counted" if number is None else f"{number:,}",

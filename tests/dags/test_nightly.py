@@ -22,7 +22,8 @@ ORDER = [
     ("link_products", "link_people"),
     ("link_people", "check_identity"),
     ("check_identity", "build_marts"),
-    ("build_marts", "train_towers"),
+    ("build_marts", "check_interactions"),
+    ("check_interactions", "train_towers"),
     ("train_towers", "build_candidates"),
     ("build_candidates", "judge_sources"),
     ("judge_sources", "exclude_sources"),
@@ -36,13 +37,15 @@ ORDER = [
     ("choose_serving_model", "score"),
     ("score", "assemble_lists"),
     ("assemble_lists", "check_recommendations"),
-    ("check_recommendations", "publish"),
+    ("check_recommendations", "check_lists"),
+    ("check_lists", "publish"),
     ("publish", "write_back"),
     ("write_back", "report"),
 ]
 GATES = [
     *("check_loads", "check_reconciliation", "check_identity"),
-    *("judge_sources", "check_training_data", "check_leakage", "check_promotion", "check_recommendations"),
+    *("check_interactions", "judge_sources", "check_training_data", "check_leakage", "check_promotion"),
+    *("check_recommendations", "check_lists"),
 ]
 BOXES = {
     "merge": "open_night",

@@ -46,7 +46,10 @@ SHARED = "as_of in (select as_of from marts.snapshots)"
     "query",
     [
         *(f"from staging.stg_{platform}__events" for platform in ("forum", "shop", "stream")),
-        *(f"from intermediate.int_{name}" for name in ("accounts", "items", "events", "quality__row_counts")),
+        *(f"from intermediate.int_{name}" for name in ("account_aliases", "accounts", "items", "events")),
+        *(f"from intermediate.int_quality__{name}" for name in ("row_counts", "row_fates")),
+        "from staging.stg_shop__orders_fates",
+        "from marts.core_counts",
         *(f"from marts.{mart} where {SHARED}" for mart in INCREMENTAL),
         *(
             f"from marts.{mart}"

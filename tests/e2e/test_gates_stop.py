@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from dags.steps.learn.check_interactions import check_interactions
 from dags.steps.learn.check_leakage import check_leakage
 from dags.steps.learn.check_promotion import check_promotion
 from dags.steps.learn.check_training_data import check_training_data
@@ -23,6 +24,7 @@ from dags.steps.merge.check_reconciliation import check_reconciliation
 from dags.steps.night import Night
 from dags.steps.records import LeakageCheck, ServingModel
 from dags.steps.serve.assemble_lists import assemble_lists
+from dags.steps.serve.check_lists import check_lists
 from dags.steps.serve.check_recommendations import check_recommendations
 from dags.steps.serve.score import score
 from expectations.gate import GateResult, GateStopped
@@ -84,7 +86,45 @@ def test_a_row_that_staging_lost_stops(night_of: NightOf) -> None:
     run_dbt(night.settings, ["run", "--select", "int_quality__row_counts"], night.as_of)
 
     message = stopped(night, "reconciliation", lambda: check_reconciliation(night))
-    assert "shop.events (1)" in message
+    assert f"shop.order_lines of {SECOND}, staged (1)" in message
+
+
+def test_an_event_that_the_intermediate_models_lost_stops(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    lost = f"select event_id from intermediate.int_events where platform = 'stream' and load_date = '{SECOND}' limit 1"
+    change(night, f"delete from intermediate.int_events where platform = 'stream' and event_id = ({lost})")
+    run_dbt(night.settings, ["run", "--select", "int_quality__row_fates"], night.as_of)
+    message = stopped(night, "reconciliation", lambda: check_reconciliation(night))
+    assert f"stream.watch_log of {SECOND}, fates (1)" in message
+
+
+def test_events_whose_accounts_nobody_knows_stop(night_of: NightOf) -> None:
+    """A shop that begins to write its customers' numbers in another way."""
+    night = night_of(SECOND)
+    change(night, f"update intermediate.int_events set account_id = lower(account_id) where load_date = '{FIRST}'")
+    run_dbt(night.settings, ["run", "--select", "int_quality__row_fates"], night.as_of)
+    check_reconciliation(night)  # that load was judged in its own night
+    change(night, f"update intermediate.int_quality__row_counts set load_date = '{SECOND}' where load_date = '{FIRST}'")
+    change(night, f"update intermediate.int_quality__row_fates set load_date = '{SECOND}' where load_date = '{FIRST}'")
+    message = stopped(night, "reconciliation", lambda: check_reconciliation(night))
+    assert f"shop.order_lines of {SECOND}, fates (100.0%)" in message
+    assert "CROSSREC_MAX_UNKNOWN_IDS" in message
+
+
+def test_an_interaction_that_a_mart_lost_stops(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    lost = f"select event_id from marts.interactions where platform = 'forum' and load_date = '{SECOND}' limit 1"
+    change(night, f"delete from marts.interactions where platform = 'forum' and event_id = ({lost})")
+    message = stopped(night, "interactions", lambda: check_interactions(night))
+    assert f"forum.posts of {SECOND}, marts (1)" in message
+
+
+def test_an_account_that_the_lists_lost_stops(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    key = night.key("lists.parquet")
+    night.write_table(key, _without_an_account(night.read_table(key)))
+    message = stopped(night, "lists", lambda: check_lists(night))
+    assert f"forum.lists of {SECOND}, accounts (1), forum.lists of {SECOND}, ranked (20)" in message
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from dags.steps.night import Night
+from dags.steps.serve.write_back import write_back
+from expectations.gate import GateResult, GateStopped
 from infra.mlflow.registry import Registry
 from tests.e2e.conftest import (
     FIRST,
@@ -84,6 +87,55 @@ def test_all_platforms_serve_the_publication_that_the_lake_calls_current(two_nig
     assert {row["publication_id"] for rows in lists.values() for row in rows} == {publication}
     table = pq.read_table(two_nights.home / "lake" / "publications" / publication / "lists.parquet")
     assert table.num_rows == sum(len(rows) for rows in lists.values())
+
+
+LINES = """
+select
+    platform, "table", load_date, stage,
+    sum(rows) filter (where part is null) as came,
+    coalesce(sum(rows) filter (where part is not null), 0) as became
+from read_parquet($files)
+group by all
+"""
+
+
+@pytest.mark.parametrize("as_of", [FIRST, SECOND])
+def test_the_conservation_table_adds_up(as_of: date, two_nights: TwoNights) -> None:
+    files = str(two_nights.home / "lake" / "nights" / f"as_of={as_of}" / "conservation" / "*.parquet")
+    with duckdb.connect() as connection:
+        lines = connection.execute(LINES, {"files": files}).fetchall()
+    assert [line for line in lines if line[4] != line[5]] == []
+    tables = {"forum": ["films", "members", "posts"], "shop": ["customers", "order_lines", "products"]}
+    tables["stream"] = ["titles", "viewers", "watch_log"]
+    for platform, names in tables.items():
+        for name in names:
+            stages = {line[3] for line in lines if line[:2] == (platform, name)}
+            assert {"landed", "staged", "fates", "marts"} <= stages, (platform, name)
+        of_lists = {line[3]: line[5] for line in lines if line[:2] == (platform, "lists")}
+        assert {*of_lists} == {"accounts", "ranked", "published", "written_back"}
+        assert of_lists["written_back"] == len(two_nights.served[as_of][platform])
+    assert {line[3] for line in lines if line[1] == "orders"} == {"landed", "joined"}
+    # the other end, counted by nobody of ours
+    lines_of_orders = "select count(*) from order_lines where recorded_at < :until"
+    staged = [line[4] for line in lines if (line[1], line[3]) == ("order_lines", "staged")]
+    assert {sum(staged)} == _shop(two_nights.home / "demo", lines_of_orders, as_of)
+
+
+def test_a_platform_that_loses_rows_of_its_lists_is_told(home: Path) -> None:
+    """A trigger of the shop's own, which crossrec's copy of the lists does not have."""
+    night = Night(SECOND, settings=settings_of(home))
+    with closing(sqlite3.connect(home / "demo" / "shop.sqlite", isolation_level=None)) as connection:
+        connection.execute("delete from crossrec_recommendations where rank = 2")
+        connection.execute(
+            "create trigger tidy after insert on crossrec_recommendations when new.rank = 20 begin"
+            " delete from crossrec_recommendations where rank = 20 and account_id = new.account_id; end"
+        )
+    with pytest.raises(GateStopped, match="platform 'shop'") as error:
+        write_back(night, "shop")
+    with closing(sqlite3.connect(home / "demo" / "shop.sqlite")) as connection:
+        [(accounts,)] = connection.execute("select count(distinct account_id) from crossrec_recommendations").fetchall()
+    assert f"shop.lists of {SECOND}, written_back ({accounts})" in str(error.value)
+    assert night.read(GateResult, "written_back-shop").verdict == "stop"
 
 
 def test_people_keep_their_ids_from_night_to_night(two_nights: TwoNights) -> None:

@@ -68,6 +68,7 @@ def _events(night: Night, columns: str) -> pa.Table:
     products = night.lake.uri(f"identity/as_of={night.as_of}/item_products.parquet")
     return query(
         night.settings,
-        f"select distinct {columns} from intermediate.int_events inner join read_parquet($products) using (platform, item_id)",
+        f"select distinct {columns} from intermediate.int_events inner join read_parquet($products) using (platform, item_id)"
+        " where account_id is not null",
         {"products": products},
     )

@@ -44,8 +44,10 @@ def _log_to_mlflow(night: Night, page: str) -> None:
 def _gates(night: Night) -> list[GateResult]:
     keys = [
         *(f"loads-{platform}" for platform in night.platforms),
-        *("reconciliation", "identity_persons", "identity_products"),
+        *("reconciliation", "identity_persons", "identity_products", "interactions"),
         *("transfer", "training_data", "leakage", "promotion"),
         *(f"recommendations-{platform}" for platform in night.platforms),
+        "lists",
+        *(f"written_back-{platform}" for platform in night.platforms),
     ]
     return [gate for key in keys if (gate := night.find(GateResult, key))]

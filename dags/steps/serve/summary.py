@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from dags.steps.conservation import conservation_of
 from dags.steps.night import Night
 from dags.steps.records import (
     Evaluation,
@@ -48,6 +49,7 @@ def summary_of(night: Night, gates: list[GateResult], data_docs: Path) -> NightS
             "as_of": night.as_of,
             "run_id": night.run_id,
             "funnel": _funnel(night),
+            "conservation": conservation_of(night),
             "totals": {
                 "persons": linked.clusters,
                 "multi_platform_persons": linked.on_several_platforms,

@@ -1,12 +1,16 @@
-"""Give each platform its lists, in its own warehouse."""
+"""Give each platform its lists, in its own warehouse, and count there what arrived."""
 
 import logging
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dags.steps.conservation import Line, prove
 from dags.steps.night import Night
 from dags.steps.records import WrittenBack
+from dags.steps.serve.check_lists import TABLE
+from infra.platforms import rows_there
 from infra.platforms import write_back as write_to_platform
 from infra.publications import Publication, published_lists, require_current
 
@@ -16,6 +20,10 @@ PLATFORM_COLUMNS = [
     *("account_id", "rank", "item_id", "score", "strategy", "slot", "propensity", "reason"),
     *("as_of", "model_version", "publication_id", "recommendation_id"),
 ]
+REMEDY = (
+    "see who else writes to the platform's table of lists, or changes what is written there (a trigger, a job that cleans up), "
+    "and run write_back of this platform again; where the publication differs from the night's lists, run publish again"
+)
 
 
 def write_back(night: Night, platform: str) -> None:
@@ -24,11 +32,31 @@ def write_back(night: Night, platform: str) -> None:
     Raises:
         PublishError: nothing is published yet, or the publication is damaged.
         PlatformError: the platform's warehouse cannot be written.
+        GateStopped: the platform has another number of rows than its part of the publication.
     """
     current, _ = require_current(night.lake)
     changed, lists = write_publication(night, platform, current)
     night.write(WrittenBack(publication_id=current.publication_id, lists=lists, rows_changed=changed), platform)
     log.info(f"{platform}: {changed:,} rows changed" if changed else f"{platform}: has these lists already")
+    prove(night, "written_back", _lines(night, platform, current), remedy=REMEDY, platform=platform)
+
+
+def _lines(night: Night, platform: str, current: Publication) -> Iterator[Line]:
+    """Rows of the night's lists that were published, and published rows that the platform has, counted in its own warehouse."""
+    published = _rows_of(published_lists(night.lake, current), platform)
+    if current.as_of == night.as_of.isoformat():  # else a newer night is served
+        made = _rows_of(night.read_table(night.key("lists.parquet")), platform)
+        yield Line(platform, TABLE, night.as_of, "published", made, {"published": published})
+    declared = night.platforms[platform]
+    if declared.write_back is None:
+        yield Line(platform, TABLE, night.as_of, "written_back", published, {"not_asked_for": published})
+    else:  # a platform without any list keeps those of before
+        there = rows_there(declared, night.settings) if published else 0
+        yield Line(platform, TABLE, night.as_of, "written_back", published, {"written_back": there})
+
+
+def _rows_of(lists: pa.Table, platform: str) -> int:
+    return int(pc.sum(pc.equal(lists["platform"], platform)).as_py() or 0)
 
 
 def write_publication(night: Night, platform: str, publication: Publication) -> tuple[int, int]:

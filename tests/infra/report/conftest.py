@@ -212,6 +212,22 @@ def _funnel():
         yield {"platform": platform, **counts, "written_back": counts["lists"], "stale_days": int(platform == "forum")}
 
 
+def _conservation():
+    def line(table, stage, rows, load_date=AS_OF, earlier_loads=0, **parts):
+        named = [{"name": name, "rows": count} for name, count in parts.items()]
+        place = {"platform": "shop", "table": table, "load_date": load_date, "earlier_loads": earlier_loads}
+        return place | {"stage": stage, "rows": rows, "parts": named}
+
+    yield line("lists", "ranked", 400, list_row=400)
+    yield line("lists", "accounts", 23, listed=20, created_later=1, had_everything=2)
+    yield line("order_lines", "fates", 1_336, AS_OF - timedelta(days=1), kept=1)
+    yield line("order_lines", "staged", 25_000, None, 7, staged=24_900, duplicate=100, unreadable=0)
+    yield line("order_lines", "fates", 10, kept=8, unknown_account=2)
+    yield line("order_lines", "staged", 12, staged=10, quarantined=2)
+    yield line("order_lines", "marts", 8, interaction=9)
+    yield line("customers", "marts", 23, None, account_with_person=None)
+
+
 @pytest.fixture(scope="session")
 def facts() -> dict:
     """A night like those of the full demo, as plain data."""
@@ -221,6 +237,7 @@ def facts() -> dict:
         "started": datetime(2026, 11, 22, 2, 0, tzinfo=UTC),
         "seconds": 317.4,
         "funnel": list(_funnel()),
+        "conservation": list(_conservation()),
         "totals": {"persons": 6_040, "multi_platform_persons": 2_397, "products": 3_883},
         "gates": list(_gates()),
         "metrics": [*_metrics(), *_by_cohort()],

@@ -105,7 +105,18 @@ def test_what_platforms_write_stays_text(facts):
 
 @pytest.mark.parametrize(
     "missing",
-    ["funnel", "gates", "metrics", "history", "people", "interests_alone", "totals", "links", "seconds"],
+    [
+        "funnel",
+        "conservation",
+        "gates",
+        "metrics",
+        "history",
+        "people",
+        "interests_alone",
+        "totals",
+        "links",
+        "seconds",
+    ],
 )
 def test_any_part_may_be_missing(facts, missing):
     page = render(NightSummary.model_validate({key: value for key, value in facts.items() if key != missing}))
@@ -125,6 +136,24 @@ def test_what_interests_alone_tell_is_drawn_said_and_listed(page, facts):
     none = render(NightSummary.model_validate(facts | {"interests_alone": []}))
     assert '<section id="identity">' not in none
     assert "Interests alone" not in none
+
+
+def test_what_became_of_every_row_is_told_from_loads_to_lists(page, facts):
+    section = page[page.index('<section id="conservation">') : page.index('<section id="identity">')]
+    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)]
+    assert [" ".join(row) for row in rows] == [
+        "customers all loads 23 rows to be kept: not counted accounts with a person; a count is missing",
+        "order_lines tonight 12 rows landed: 10 staged, 2 in quarantine 10 rows staged: 8 kept, 2 of an unknown account"
+        " 8 rows to be kept: 9 interactions; 1 came from nowhere",
+        "order_lines load of 2000-12-14 1,336 rows staged: 1 kept; 1,335 became nothing",
+        "order_lines earlier loads 25,000 rows landed: 24,900 staged, 100 repeated",
+        "lists tonight 23 active accounts: 20 have a list, 1 created after the night, 2 had everything on offer"
+        " 400 rows ranked for accounts: 400 in lists",
+    ]
+    assert section.count('class="line"') == 5
+    red = re.findall(r'class="line stop">([0-9,]+)', section)
+    assert red == ["23", "8", "1,336"], "those that do not add up"
+    assert "What became of every row" not in render(NightSummary.model_validate(facts | {"conservation": []}))
 
 
 def rows_of(page: str, start: str, end: str) -> list[list[str]]:

@@ -2,8 +2,10 @@ with rows_known as (
     {{ all_platforms('accounts') }}
 ),
 
-aliases as (
+-- who holds a handle now that was once given up; null where nobody does
+present as (
     select * from {{ ref('int_account_aliases') }}
+    where valid_to is null
 ),
 
 newest as (
@@ -15,7 +17,7 @@ newest as (
     ) = 1
 ),
 
--- a rename retires the old handle; int_events moves its history to the new one
+-- a rename retires the old handle, until somebody takes it again; int_events moves its history to the new one
 final as (
     select
         ---- ids
@@ -30,11 +32,14 @@ final as (
         newest.gender,
         ---- times
         newest.created_at,
-        not coalesce(newest.is_deleted, false) as is_active
+        not coalesce(newest.is_deleted, false) as is_active,
+        ---- load
+        newest.load_date,
+        newest.raw_row
     from newest
-    left join aliases
-        on newest.platform = aliases.platform and newest.account_id = aliases.former_account_id
-    where aliases.former_account_id is null
+    left join present
+        on newest.platform = present.platform and newest.account_id = present.handle
+    where present.handle is null or present.account_id = newest.account_id
 )
 
 select * from final

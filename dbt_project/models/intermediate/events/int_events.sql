@@ -21,7 +21,9 @@ distinguishable as (
 versions as (
     select
         *,
-        lead(known_at) over (partition by platform, event_id order by known_at) as superseded_at
+        lead(known_at) over (partition by platform, event_id order by known_at) as superseded_at,
+        -- where a time of renaming is a day, an event that became known no later was written before it
+        least(occurred_at, min(known_at) over (partition by platform, event_id)) as written_at
     from distinguishable
 ),
 
@@ -30,7 +32,8 @@ final as (
         ---- ids
         versions.platform,
         versions.event_id,
-        coalesce(aliases.account_id, versions.account_id) as account_id,
+        case when aliases.handle is null then versions.account_id else aliases.account_id end as account_id,
+        versions.account_id as handle,
         versions.item_id,
         ---- what happened
         versions.event_type,
@@ -39,10 +42,17 @@ final as (
         ---- times
         versions.occurred_at,
         versions.known_at,
-        versions.superseded_at
+        versions.superseded_at,
+        ---- load
+        versions.load_date,
+        versions.raw_row
     from versions
     left join aliases
-        on versions.platform = aliases.platform and versions.account_id = aliases.former_account_id
+        on
+            versions.platform = aliases.platform
+            and versions.account_id = aliases.handle
+            and (aliases.valid_from is null or versions.written_at >= aliases.valid_from)
+            and (aliases.valid_to is null or versions.written_at <= aliases.valid_to)
 )
 
 select * from final

@@ -11,6 +11,7 @@ final as (
         platform,
         account_id as id
     from events
+    where account_id is not null
     union all
     select distinct
         'item' as record,

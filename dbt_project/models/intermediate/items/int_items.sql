@@ -59,7 +59,10 @@ final as (
         newest.price,
         coalesce(newest.is_available, false) as is_available,
         ---- times
-        newest.created_at
+        newest.created_at,
+        ---- load
+        newest.load_date,
+        newest.raw_row
     from newest
     left join categorised
         on newest.platform = categorised.platform and newest.item_id = categorised.item_id

@@ -14,7 +14,8 @@ final as (
             count(*) as rows_total,
             count(*) filter (where row_status = 'staged') as rows_staged,
             count(*) filter (where row_status = 'duplicate') as rows_duplicate,
-            count(*) filter (where row_status = 'quarantined') as rows_quarantined
+            count(*) filter (where row_status = 'quarantined' and reject_reason != 'unreadable row') as rows_quarantined,
+            count(*) filter (where row_status = 'quarantined' and reject_reason = 'unreadable row') as rows_unreadable
         from {{ contract }}
         group by all
         {%- if not loop.last %}

@@ -35,7 +35,9 @@ final as (
         ---- times
         events.occurred_at,
         events.known_at,
-        events.superseded_at
+        events.superseded_at,
+        ---- load
+        events.load_date
     from events
     inner join event_types on events.event_type = event_types.event_type
     inner join person_accounts

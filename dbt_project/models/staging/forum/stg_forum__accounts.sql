@@ -18,6 +18,7 @@ mapped as (
         {{ gender('gender') }} as gender,
         ---- times
         {{ utc_from_offset('joined') }} as created_at,
+        case when formerly is not null then {{ utc_from_offset('changed') }} end as renamed_at,
         status = 'deleted' as is_deleted,
         ---- load
         _known_at as known_at,

@@ -41,7 +41,8 @@ mapped as (
         lines._known_at as known_at,
         lines.load_date,
         lines._row as raw_row,
-        coalesce(lines._unreadable, case when orders.order_no is null then 'order not found' end) as unreadable
+        lines._unreadable as unreadable,
+        case when orders.order_no is null then 'order not found' end as misfit
     from lines
     left join orders_of_lines as orders on lines.load_date = orders.load_date and lines._row = orders._row
 ),
