@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         description="The night stops where merges and splits would move the lists of more of the accounts than this.",
     )
 
+    # --- what people did
+    max_events_per_day: int = Field(
+        1000, ge=1, description="Events of one account that count on one day (UTC); the first that were known."
+    )
+
     # --- learning
     horizon_days: int = Field(7, ge=1, description="Days after a snapshot in which its labels happen.")
     snapshot_every_days: int = Field(7, ge=1, description="Spacing of the as-of snapshots that become training data.")
