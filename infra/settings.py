@@ -138,6 +138,18 @@ class Settings(BaseSettings):
         lt=1,
         description="Share of the personalised lists whose last place goes to an item from below the list. 0: none.",
     )
+    min_list_length: int = Field(
+        10, ge=1, description="A list of fewer items is short, where the platform can show the account more."
+    )
+    max_short_lists: float = Field(
+        0.05, ge=0, le=1, description="The night stops where the lists of more of the accounts than this are short."
+    )
+    max_lists_lost: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="The night stops where more of the active accounts than this have a list now and would have none.",
+    )
     scoring_shards: int = Field(
         2,
         ge=1,
