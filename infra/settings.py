@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -106,6 +107,11 @@ class Settings(BaseSettings):
     snapshot_every_days: int = Field(7, ge=1, description="Spacing of the as-of snapshots that become training data.")
     training_snapshots: int = Field(
         8, ge=1, description="Labelled snapshots to train on, besides the newest, which is held out."
+    )
+    accepted_examples: date | None = Field(
+        None,
+        description="A night whose training examples a person found right: gate `training_data` only warns where they differ from"
+        " those of earlier snapshots.",
     )
     epochs: int = Field(2, ge=1, description="Passes over the training examples.")
     loss: Literal["listwise", "log_loss"] = Field(
