@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -112,11 +113,21 @@ class Settings(BaseSettings):
         description="The night stops where merges and splits would move the lists of more of the accounts than this.",
     )
 
+    # --- what people did
+    max_events_per_day: int = Field(
+        1000, ge=1, description="Events of one account that count on one day (UTC); the first that were known."
+    )
+
     # --- learning
     horizon_days: int = Field(7, ge=1, description="Days after a snapshot in which its labels happen.")
     snapshot_every_days: int = Field(7, ge=1, description="Spacing of the as-of snapshots that become training data.")
     training_snapshots: int = Field(
         8, ge=1, description="Labelled snapshots to train on, besides the newest, which is held out."
+    )
+    accepted_examples: date | None = Field(
+        None,
+        description="A night whose training examples a person found right: gate `training_data` only warns where they differ from"
+        " those of earlier snapshots.",
     )
     epochs: int = Field(2, ge=1, description="Passes over the training examples.")
     loss: Literal["listwise", "log_loss"] = Field(
@@ -148,6 +159,18 @@ class Settings(BaseSettings):
         ge=0,
         lt=1,
         description="Share of the personalised lists whose last place goes to an item from below the list. 0: none.",
+    )
+    min_list_length: int = Field(
+        10, ge=1, description="A list of fewer items is short, where the platform can show the account more."
+    )
+    max_short_lists: float = Field(
+        0.05, ge=0, le=1, description="The night stops where the lists of more of the accounts than this are short."
+    )
+    max_lists_lost: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="The night stops where more of the active accounts than this have a list now and would have none.",
     )
     scoring_shards: int = Field(
         2,

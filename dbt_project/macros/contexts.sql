@@ -5,15 +5,15 @@
     {{ event }}.device
 {%- endmacro %}
 
-{#- Positive interactions by column `id` and context, of a CTE that has the contexts and the count `positives` as columns. -#}
-{% macro positives_by_context(known, id) -%}
+{#- Positive interactions by column `id` and context: the SQL aggregate `counted` over a CTE that has the contexts as columns. -#}
+{% macro positives_by_context(known, id, counted='sum(positives)') -%}
     {%- for context in ('hours', 'weekday', 'device') %}
     select
         as_of,
         {{ id }},
         '{{ context }}' as context,
         cast({{ context }} as varchar) as value,
-        sum(positives) as positives
+        {{ counted }} as positives
     from {{ known }}
     where {{ context }} is not null
     group by all

@@ -24,6 +24,10 @@
     {{ setting('TRAINING_SNAPSHOTS', '8') }}
 {%- endmacro %}
 
+{% macro max_events_per_day() -%}
+    {{ setting('MAX_EVENTS_PER_DAY', '1000') }}
+{%- endmacro %}
+
 {#- Before the first node of a run: one sentence stops it where dbt knows no night, unless it is about seeds alone. -#}
 {% macro require_night() -%}
     {%- set needing = [] -%}

@@ -4,7 +4,7 @@ from contextlib import closing
 
 from infra.duckdb_connection import duckdb_connection
 from infra.lake import Lake
-from infra.platforms.extract import Manifest
+from infra.platforms.manifest import Manifest
 from infra.settings import Settings
 
 

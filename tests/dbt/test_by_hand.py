@@ -106,7 +106,7 @@ def test_another_project_in_the_same_environment_gets_nothing_of_ours() -> None:
 # --- tools that read the project without starting dbt have the defaults that stand in it
 
 
-@pytest.mark.parametrize("name", ["HORIZON_DAYS", "SNAPSHOT_EVERY_DAYS", "TRAINING_SNAPSHOTS"])
+@pytest.mark.parametrize("name", ["HORIZON_DAYS", "SNAPSHOT_EVERY_DAYS", "TRAINING_SNAPSHOTS", "MAX_EVENTS_PER_DAY"])
 def test_the_defaults_of_macros_are_those_of_the_settings(name: str) -> None:
     macros = (DBT_PROJECT / "macros" / "night.sql").read_text()
     assert re.findall(rf"setting\('{name}', '(\d+)'\)", macros) == [str(Settings.model_fields[name.lower()].default)]

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -138,6 +139,27 @@ def test_an_account_that_the_lists_lost_stops(night_of: NightOf) -> None:
         ),
         ("delete from marts.training_examples", "at least one training example"),
         ("update marts.training_examples set price = -label + 0.2 * random()", "no feature that tells the labels"),
+        # what the nights before found in the same snapshots tells these
+        ("update marts.training_examples set price = label + random() * 1.3", "far better than it did before"),
+        ("update marts.training_examples set price = price * 1000", "no feature with other values than before"),
+        ("update marts.training_examples set tower_score = null", "no feature missing in many more examples"),
+        (
+            "delete from marts.training_examples where hash(item_id) % 2 = 0",
+            "about as many examples as the snapshot had",
+        ),
+        (
+            "update marts.training_examples set label = 0 where hash(item_id) % 3 > 0",
+            "no smaller share of positive examples",
+        ),
+        (
+            "create or replace table marts.training_examples as"
+            " select examples.* exclude (label, number), other.label"
+            " from (select *, row_number() over (order by hash(person_id, platform, item_id)) as number"
+            " from marts.training_examples) as examples"
+            " inner join (select label, row_number() over (order by as_of, item_id, person_id, platform) as number"
+            " from marts.training_examples) as other using (number)",
+            "labels that simple features tell apart",
+        ),
     ],
 )
 def test_training_data_that_would_teach_nonsense_stops(broken: str, said: str, night_of: NightOf) -> None:
@@ -177,6 +199,33 @@ def test_a_long_history_without_examples_stops_the_first_night_too(home: Path) -
     assert said in stopped(night, "training_data", lambda: check_training_data(night))
 
 
+def _swapped(lists: pa.Table, *columns: str) -> pa.Table:
+    """Two accounts of forum, which are those of two persons, have exchanged the ``columns`` of their lists."""
+    frame = lists.to_pandas()
+    accounts = frame[(frame["platform"] == "forum") & (frame["strategy"] == "personalised")].drop_duplicates(
+        "person_id"
+    )
+    one, other = (
+        frame.index[(frame["platform"] == "forum") & (frame["account_id"] == account)]
+        for account in accounts["account_id"].iloc[:2]
+    )
+    for column in columns:
+        kept = frame.loc[one, column].tolist()
+        frame.loc[one, column] = frame.loc[other, column].tolist()
+        frame.loc[other, column] = kept
+    return pa.Table.from_pandas(frame, lists.schema, preserve_index=False)
+
+
+def _strangers(lists: pa.Table) -> pa.Table:
+    """The lists name the persons whose they were, and so agree with themselves."""
+    return _swapped(lists, "account_id")
+
+
+def _disguised_strangers(lists: pa.Table) -> pa.Table:
+    """The lists name the accounts' own persons, and hold what was made for others."""
+    return _swapped(lists, "account_id", "person_id")
+
+
 def _without_an_account(lists: pa.Table) -> pa.Table:
     return lists.filter(pc.not_equal(lists["account_id"], lists["account_id"][0]))
 
@@ -196,6 +245,12 @@ def _with(column: str, value: object) -> Callable[[pa.Table], pa.Table]:
     ("broken", "said"),
     [
         (_without_an_account, "a list for every active account"),
+        (_without_an_account, "every row that the score tasks ranked in a list"),
+        (_strangers, "the person whom the account belongs to"),
+        (_disguised_strangers, "ranked for the account's own person"),
+        (_disguised_strangers, "proposed to the account's own person"),
+        (_with("as_of", date(1998, 3, 1)), "only rows of 1998-03-16"),
+        (_with("reason", "because your neighbour told us"), "only reasons of a declared kind"),
         (_with("item_id", "DVD-001404"), "only items of the platform's own catalogue"),
         (_with("rank", 3), "ranks 1, 2, 3 ... without a gap"),
         (_with("score", float("nan")), "finite scores"),

@@ -25,7 +25,7 @@ def build_marts(night: Night) -> None:
     """Build the marts that do not need the towers, with their tests, and leave word whether all snapshots are built again.
 
     They are where a feature is new, where merges or splits gave a record another history, where other platforms than before
-    declare repeat consumption, or where there are other generators.
+    declare repeat consumption, where there are other generators, or where another number of an account's events counts on a day.
     """
     plan = BuildPlan(full_refresh=bool(_new_features(night)) or _changed_past(night))
     night.write(plan)
@@ -62,6 +62,9 @@ def _changed_past(night: Night) -> bool:
         log.info("there are other generators than before; all snapshots are built again")
         return True
     hashes = {PERSON.name: built.persons, PRODUCT.name: built.products}
+    if tonight.max_events_per_day != built.max_events_per_day:
+        log.info("another number of an account's events counts on a day than before; all snapshots are built again")
+        return True
     lost = any(ids_sha256(night, built.as_of, kind) != hashes[kind.name] for kind in KINDS.values())
     if lost and tonight.as_of != built.as_of:
         return True
@@ -78,6 +81,7 @@ def _built_with(night: Night) -> MartsBuiltWith:
         as_of=night.as_of,
         repeat_consumption=tuple(name for name, platform in night.platforms.items() if platform.repeat_consumption),
         generators=tuple(sorted(generator_names(DBT_PROJECT))),
+        max_events_per_day=night.settings.max_events_per_day,
         persons=ids_sha256(night, night.as_of, PERSON),
         products=ids_sha256(night, night.as_of, PRODUCT),
     )

@@ -6,8 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.steps.learn.examples import examples_of, feature_spec
+from dags.steps.learn.fingerprints import code_of, fingerprint_of
 from dags.steps.learn.history import ShortHistory, too_short_history
 from dags.steps.night import Night
+from expectations import snapshots
 from expectations.gate import GateResult, run_gate
 from expectations.training_data import (
     frame,
@@ -17,25 +19,32 @@ from expectations.training_data import (
     suite_of_nothing,
     suite_of_short_history,
 )
-from infra.warehouse import query
+from infra.excluded_sources import read_excluded
+from infra.warehouse import DBT_PROJECT, query
 from ml.evaluation.canary import aucs_alone
+from ml.evaluation.snapshots import STATISTICS, snapshot_statistics
 from ml.ranking.network.features import FeatureSpec
 
 log = logging.getLogger(__name__)
 
+STATISTICS_KEY = "training_statistics.parquet"
+
 
 def check_training_data(night: Night) -> None:
-    """Check the examples that tonight's model would learn from: grain, labels, features, candidate recall, and no leak.
+    """Check the examples that tonight's model would learn from: grain, labels, features, candidate recall, no leak, and the past.
 
-    Before the first model a history that is too short only warns, because popular lists need no model.
+    Before the first model a history that is too short only warns, because popular lists need no model. What the snapshots are like
+    is kept for later nights where the gate lets the night pass.
 
     Raises:
         GateStopped: names each check that does not hold.
     """
     history = too_short_history(night)
-    result = _short(night, history) if history else _learnable(night)
+    result, statistics = (_short(night, history), None) if history else _learnable(night)
     night.write(result, result.key)
     result.raise_if_stopped()
+    if statistics is not None:
+        night.write_table(night.key(STATISTICS_KEY), statistics)
 
 
 def _short(night: Night, history: ShortHistory) -> GateResult:
@@ -47,7 +56,7 @@ def _short(night: Night, history: ShortHistory) -> GateResult:
     return run_gate("training_data", rules, pa.table({"days_of_history": [history.days]}), as_of=night.as_of)
 
 
-def _learnable(night: Night) -> GateResult:
+def _learnable(night: Night) -> tuple[GateResult, pa.Table | None]:
     spec = feature_spec()
     [recall] = query(night.settings, "from marts.candidate_recall")["recall"].to_pylist()
     constant = [feature.name for feature in spec.features if feature.may_be_constant]
@@ -58,10 +67,62 @@ def _learnable(night: Night) -> GateResult:
         frame(examples, candidate_recall=recall),
         as_of=night.as_of,
     )
-    if examples.num_rows:
-        result = result.model_copy(update={"checks": (*result.checks, *_canary(night, examples, spec).checks)})
+    statistics = None
+    # a fault of single rows is told by itself: statistics of such rows would only repeat it
+    if examples.num_rows and result.verdict != "stop":
+        tonight = snapshot_statistics(examples, spec.numeric, spec.categorical)
+        fingerprint = examples_fingerprint(night)
+        past = _past_statistics(night, fingerprint)
+        compared = run_gate(
+            "training_data",
+            snapshots.suite(accepted=night.settings.accepted_examples == night.as_of),
+            snapshots.frame(tonight, past),
+            as_of=night.as_of,
+        )
+        result = result.model_copy(
+            update={"checks": (*result.checks, *_canary(night, examples, spec).checks, *compared.checks)}
+        )
+        statistics = _kept(tonight, past, fingerprint)
     log.info(f"gate training_data: {result.verdict}; {examples.num_rows:,} examples, candidate recall {recall:.1%}")
-    return result
+    return result, statistics
+
+
+def examples_fingerprint(night: Night) -> str:
+    """Identifies what makes the examples of a snapshot what they are: SQL, code, settings and the excluded sources.
+
+    With another fingerprint a snapshot may honestly come out in another way than before, so it is not compared with its own past.
+    """
+    folders = [DBT_PROJECT / folder for folder in ("macros", "models")]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.*")) if path.suffix in (".sql", ".py")]
+    files += [DBT_PROJECT / "seeds" / f"{seed}.csv" for seed in ("category_names", "event_types", "generators")]
+    settings = night.settings
+    return fingerprint_of(
+        f"{settings.horizon_days} {settings.snapshot_every_days} {settings.max_events_per_day} {settings.seed}",
+        str(sorted(read_excluded(night.lake).items())),
+        code_of("retrieval"),
+        *(path.read_bytes().hex() for path in files),
+    )
+
+
+def _past_statistics(night: Night, fingerprint: str) -> pa.Table:
+    """`STATISTICS` that the newest night left that passed the gate with the same fingerprint; an earlier run of tonight is one of these.
+
+    Empty where there is none.
+    """
+    keys = [key for key in night.lake.list("nights/") if key.endswith(f"/{STATISTICS_KEY}")]
+    until = night.key(STATISTICS_KEY)
+    newest = max((key for key in keys if key <= until), default=None)  # keys are in order of the nights' dates
+    if newest is None:
+        return STATISTICS.empty_table()
+    found = night.read_table(newest)
+    return found.filter(pc.equal(found["fingerprint"], fingerprint)).select(STATISTICS.names)
+
+
+def _kept(tonight: pa.Table, past: pa.Table, fingerprint: str) -> pa.Table:
+    """What later nights compare themselves with: tonight's snapshots, and those of the past that tonight no longer has."""
+    gone = past.filter(pc.invert(pc.is_in(past["as_of"], pc.unique(tonight["as_of"]))))
+    both = pa.concat_tables([gone, tonight])
+    return both.append_column("fingerprint", pa.repeat(pa.scalar(fingerprint), both.num_rows))
 
 
 def _canary(night: Night, examples: pa.Table, spec: FeatureSpec) -> GateResult:

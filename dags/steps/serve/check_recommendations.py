@@ -6,28 +6,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.steps.night import Night
+from dags.steps.records import ServingModel
+from dags.steps.serve.listed_rows import active_accounts, compared, listed_rows, rows_lost
 from expectations.gate import GateStopped, run_gate
-from expectations.recommendations import flagged, frame, suite
+from expectations.recommendations import REASONS, Declared, frame, reason_pattern, suite
 from infra.publications import current_publication, published_lists
-from infra.warehouse import connect, query
+from infra.warehouse import query
+from ml.ranking.rerank import EXPLORED_FROM
 
 log = logging.getLogger(__name__)
 
 
 def check_recommendations(night: Night) -> None:
-    """See that every account that must have a list has one, and that no list holds what must not be shown.
+    """See that every account that must have a list has its own, that no list holds what must not be shown, and that nothing got lost.
 
     Raises:
         GateStopped: names each platform and check that does not hold.
     """
-    settings = night.settings
     lists = night.read_table(night.key("lists.parquet"))
-    items = query(settings, "from marts.offered_items")
-    accounts = query(settings, "from marts.entitled_accounts")
-    rows = flagged(lists, items, _consumed(night, lists))
+    with compared(night, lists) as warehouse:
+        rows, lost, population = listed_rows(night, warehouse), rows_lost(warehouse), active_accounts(warehouse)
+    items = query(night.settings, "from marts.offered_items")
+    accounts = query(night.settings, "from marts.entitled_accounts")
     publication, _ = current_publication(night.lake)
     previous = published_lists(night.lake, publication) if publication else None
-    rules = suite(list_size=settings.list_size, max_per_category=settings.max_per_category)
+    declared = declared_of(night)
+    rules = suite(declared)
     results = []
     for platform in night.platforms:
         entitled = _of(accounts, platform)
@@ -36,11 +40,14 @@ def check_recommendations(night: Night) -> None:
             continue
         facts = frame(
             _of(rows, platform),
-            active_accounts=entitled["account_id"],
+            declared,
+            entitled=entitled,
+            population=_of(population, platform)["account_id"],
             available_items=pc.sum(_of(items, platform)["is_on_offer"]).as_py() or 0,
+            reasons=_reasons(night, platform),
+            rows_lost=lost.get(platform, 0),
             versions=pc.unique(lists["model_version"]).to_pylist(),
             previous=_of(previous, platform) if previous is not None else None,
-            diverse=settings.diversity > 0,
         )
         results.append(run_gate("recommendations", rules, facts, as_of=night.as_of, platform=platform))
         night.write(results[-1], results[-1].key)
@@ -49,15 +56,39 @@ def check_recommendations(night: Night) -> None:
         raise GateStopped(*stopped)
 
 
+def declared_of(night: Night) -> Declared:
+    """What settings and the serving model promise of the lists of this night."""
+    settings, serving = night.settings, night.read(ServingModel)
+    return Declared(
+        as_of=night.as_of,
+        model_version=None if serving.version is None else str(serving.version),
+        list_size=settings.list_size,
+        max_per_category=settings.max_per_category,
+        diversity=settings.diversity,
+        exploration=settings.exploration,
+        explored_from=EXPLORED_FROM,
+        min_list_length=settings.min_list_length,
+        max_short_lists=settings.max_short_lists,
+        max_lists_lost=settings.max_lists_lost,
+    )
+
+
 def _of(table: pa.Table, platform: str) -> pa.Table:
     return table.filter(pc.equal(table["platform"], platform))
 
 
-def _consumed(night: Night, lists: pa.Table) -> pa.Table:
-    """The persons, platforms and products of the lists that no list of that platform may show that person."""
-    with connect(night.settings) as warehouse:
-        warehouse.register("lists", lists)
-        consumed: pa.Table = warehouse.execute(
-            "from marts.person_products semi join lists using (person_id, platform, product_id)"
-        ).to_arrow_table()
-        return consumed
+def _reasons(night: Night, platform: str) -> str:
+    """What every reason of a list on ``platform`` matches: a declared kind, which names no platform that does not allow it."""
+    generators = query(night.settings, "select reason, reason_otherwise from seeds.generators").to_pylist()
+    verbs = query(night.settings, "select distinct verb from seeds.event_types where verb is not null")["verb"]
+    worded = [text for generator in generators for text in generator.values() if text]
+    words = {
+        "verb": verbs.to_pylist(),
+        "times": None,
+        "platform": [platform],
+        "other_platform": [other.name for other in night.platforms.values() if other.is_named_on(platform)],
+        "age_group": ["people your age"],
+        "category": None,
+        "title": None,
+    }
+    return reason_pattern([*REASONS, *worded], words)

@@ -91,7 +91,7 @@ WAREHOUSE = {
         2000-12-15,WATCHED,W,0.4
     """,
     "marts.item_popularity": """
-        as_of,platform,item_id,events_28d,events,product_events,days_on_offer
+        as_of,platform,item_id,persons_28d,persons,product_persons,days_on_offer
         2000-12-15,shop,X,3,3,3,90
         2000-12-15,shop,Y,2,2,2,90
         2000-12-15,shop,Z,0,0,1,90
@@ -99,7 +99,7 @@ WAREHOUSE = {
         2000-12-15,shop,V,0,0,0,90
     """,
     "marts.segment_popularity": """
-        as_of,segment,product_id,events_7d,events_28d
+        as_of,segment,product_id,persons_7d,persons_28d
         2000-12-15,18-24,X,1,1
         2000-12-15,25-34,Y,1,1
         2000-12-15,18-24,Z,0,1

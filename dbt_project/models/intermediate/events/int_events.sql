@@ -27,6 +27,45 @@ versions as (
     from distinguishable
 ),
 
+-- What comes late cannot displace what was known before: the past of a snapshot never changes. So an event has its place by its
+-- first version, under the handle that it came with.
+first_versions as (
+    select
+        platform,
+        event_id,
+        account_id,
+        cast(occurred_at as date) as day,
+        occurred_at,
+        known_at,
+        load_date
+    from versions
+    where event_type != 'impression' -- the platform did it, not the account
+    qualify row_number() over (partition by platform, event_id order by known_at) = 1
+),
+
+-- few accounts are so busy, so only their events are sorted
+busy as (
+    select
+        platform,
+        account_id,
+        day
+    from first_versions
+    group by all
+    having count(*) > {{ max_events_per_day() }}
+),
+
+over_the_cap as (
+    select
+        first_versions.platform,
+        first_versions.event_id
+    from first_versions
+    semi join busy using (platform, account_id, day)
+    qualify row_number() over (
+        partition by first_versions.platform, first_versions.account_id, first_versions.day
+        order by first_versions.known_at, first_versions.load_date, first_versions.occurred_at, first_versions.event_id
+    ) > {{ max_events_per_day() }}
+),
+
 final as (
     select
         ---- ids
@@ -39,6 +78,7 @@ final as (
         versions.event_type,
         versions.value,
         versions.device,
+        case when over_the_cap.event_id is not null then 'over the daily cap of an account' end as left_out_because,
         ---- times
         versions.occurred_at,
         versions.known_at,
@@ -53,6 +93,8 @@ final as (
             and versions.account_id = aliases.handle
             and (aliases.valid_from is null or versions.written_at >= aliases.valid_from)
             and (aliases.valid_to is null or versions.written_at <= aliases.valid_to)
+    left join over_the_cap
+        on versions.platform = over_the_cap.platform and versions.event_id = over_the_cap.event_id
 )
 
 select * from final

@@ -82,6 +82,7 @@ event_rows as (
             when accounts.account_id is null then 'unknown_account'
             when not accounts.is_active then 'deleted_account'
             when events.event_type = 'impression' then 'impression'
+            when events.left_out_because is not null then 'over_daily_cap'
             when items.item_id is null then 'unknown_item'
             when events.handle != events.account_id then 'renamed'
             else 'kept'

@@ -17,11 +17,11 @@ final as (
         category,
         days_on_offer,
         ---- measures on the platform
-        events_1d,
-        events_7d,
+        persons_1d,
+        persons_7d,
         ---- measures over all platforms
-        product_events_28d,
-        product_events
+        product_persons_28d,
+        product_persons
     from items
 )
 

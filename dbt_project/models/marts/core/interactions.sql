@@ -1,6 +1,8 @@
 with events as (
     select * from {{ ref('int_events') }}
-    where event_type != 'impression' -- the platform did it, not the person
+    where
+        event_type != 'impression' -- the platform did it, not the person
+        and left_out_because is null
 ),
 
 event_types as (

@@ -48,7 +48,7 @@ most_popular as (
     select
         *,
         row_number() over (
-            partition by as_of, platform, window_name order by window_events desc, item_id
+            partition by as_of, platform, window_name order by window_persons desc, item_id
         ) as position
     from (
         unpivot (
@@ -57,15 +57,15 @@ most_popular as (
                 platform,
                 item_id,
                 product_id,
-                events_1d as "1d",
-                events_7d as "7d",
-                events_28d as "28d",
-                events_90d as "90d",
-                events as "all"
+                persons_1d as "1d",
+                persons_7d as "7d",
+                persons_28d as "28d",
+                persons_90d as "90d",
+                persons as "all"
             from items
         )
         on "1d", "7d", "28d", "90d", "all"
-        into name window_name value window_events
+        into name window_name value window_persons
     )
 ),
 
@@ -98,7 +98,7 @@ by_popularity as (
         most_popular.item_id,
         most_popular.product_id,
         'popularity_' || most_popular.window_name as contender,
-        cast(most_popular.window_events as double) as score
+        cast(most_popular.window_persons as double) as score
     from positions
     inner join most_popular using (as_of, platform, position)
 ),

@@ -1,5 +1,5 @@
--- The platforms' catalogues at the evaluation snapshot. One event is added to every item's, so that no share is 0. The
--- novelty of an item without events would be infinite.
+-- The platforms' catalogues at the evaluation snapshot. One person is added to every item's, so that no share is 0. The
+-- novelty of an item that nobody wanted would be infinite.
 with evaluated as (
     select as_of from {{ ref('snapshots') }}
     where role = 'evaluation'
@@ -22,7 +22,7 @@ final as (
         -- another item of an old product does not make it new
         max(items.days_on_offer) over (partition by items.platform, items.product_id) <= 60 as is_new,
         ---- measures
-        (items.events + 1) / sum(items.events + 1) over (partition by items.platform) as popularity
+        (items.persons + 1) / sum(items.persons + 1) over (partition by items.platform) as popularity
     from items
     inner join evaluated on items.as_of = evaluated.as_of
 )

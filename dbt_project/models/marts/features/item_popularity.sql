@@ -36,17 +36,15 @@ prices as (
     group by all
 ),
 
--- a skip is not a positive interaction, but its value says how much the product was liked
-known as (
+-- A skip is not a positive interaction, but its value says how much the product was liked. Each person counts once, however
+-- many events they have: otherwise one busy account moves everybody's lists.
+judged as (
     select
         snapshots.as_of,
         interactions.platform,
         interactions.product_id,
-        count(*) filter (where interactions.is_positive and interactions.occurred_at >= snapshots.as_of - interval 1 day) as events_1d,
-        count(*) filter (where interactions.is_positive and interactions.occurred_at >= snapshots.as_of - interval 7 day) as events_7d,
-        count(*) filter (where interactions.is_positive and interactions.occurred_at >= snapshots.as_of - interval 28 day) as events_28d,
-        count(*) filter (where interactions.is_positive and interactions.occurred_at >= snapshots.as_of - interval 90 day) as events_90d,
-        count(*) filter (where interactions.is_positive) as events,
+        interactions.person_id,
+        max(interactions.occurred_at) filter (where interactions.is_positive) as newest_at,
         count(*) as judgements,
         sum({{ summable('interactions.value', 9) }}) as value_sum
     from snapshots
@@ -55,20 +53,46 @@ known as (
     group by all
 ),
 
+-- the windows lie within each other, so that a person's newest positive interaction says in which of them they count
+known as (
+    select
+        as_of,
+        platform,
+        product_id,
+        count(*) filter (where newest_at >= as_of - interval 1 day) as persons_1d,
+        count(*) filter (where newest_at >= as_of - interval 7 day) as persons_7d,
+        count(*) filter (where newest_at >= as_of - interval 28 day) as persons_28d,
+        count(*) filter (where newest_at >= as_of - interval 90 day) as persons_90d,
+        count(newest_at) as persons
+    from judged
+    group by all
+),
+
+judged_anywhere as (
+    select
+        as_of,
+        product_id,
+        person_id,
+        max(newest_at) as newest_at,
+        {{ summable('sum(value_sum) / sum(judgements)', 9) }} as mean_value
+    from judged
+    group by all
+),
+
 across as (
     select
         as_of,
         product_id,
-        sum(events_7d) as events_7d,
-        sum(events_28d) as events_28d,
-        sum(events) as events,
-        sum(judgements) as judgements,
-        sum(value_sum) as value_sum
-    from known
+        count(*) filter (where newest_at >= as_of - interval 7 day) as persons_7d,
+        count(*) filter (where newest_at >= as_of - interval 28 day) as persons_28d,
+        count(newest_at) as persons,
+        count(*) as judges,
+        sum(mean_value) as value_sum
+    from judged_anywhere
     group by all
 ),
 
--- ten events of a middling value are added to the mean value, so that one five-star post does not make a masterpiece
+-- ten persons with a middling value are added to the mean value, so that one five-star post does not make a masterpiece
 final as (
     select
         ---- ids
@@ -84,18 +108,18 @@ final as (
         on_offer.is_available,
         on_offer.days_on_offer,
         ---- measures on the platform
-        coalesce(known.events_1d, 0) as events_1d,
-        coalesce(known.events_7d, 0) as events_7d,
-        coalesce(known.events_28d, 0) as events_28d,
-        coalesce(known.events_90d, 0) as events_90d,
-        coalesce(known.events, 0) as events,
+        coalesce(known.persons_1d, 0) as persons_1d,
+        coalesce(known.persons_7d, 0) as persons_7d,
+        coalesce(known.persons_28d, 0) as persons_28d,
+        coalesce(known.persons_90d, 0) as persons_90d,
+        coalesce(known.persons, 0) as persons,
         ---- measures over all platforms
-        coalesce(across.events_7d, 0) as product_events_7d,
-        coalesce(across.events_28d, 0) as product_events_28d,
-        coalesce(across.events, 0) as product_events,
-        cast((coalesce(across.value_sum, 0) + 10 * 0.7) / (coalesce(across.judgements, 0) + 10) as double) as mean_value,
+        coalesce(across.persons_7d, 0) as product_persons_7d,
+        coalesce(across.persons_28d, 0) as product_persons_28d,
+        coalesce(across.persons, 0) as product_persons,
+        cast((coalesce(across.value_sum, 0) + 10 * 0.7) / (coalesce(across.judges, 0) + 10) as double) as mean_value,
         ---- trend: this week against the month before it, both as daily rates
-        (coalesce(across.events_7d, 0) + 1) / 7.0 / ((coalesce(across.events_28d, 0) + 4) / 28.0) as trend
+        (coalesce(across.persons_7d, 0) + 1) / 7.0 / ((coalesce(across.persons_28d, 0) + 4) / 28.0) as trend
     from on_offer
     inner join prices using (as_of, platform)
     left join known using (as_of, platform, product_id)

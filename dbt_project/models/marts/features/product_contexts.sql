@@ -1,4 +1,5 @@
--- When and on which devices persons interact with a product, relative to all products: by hour, weekday (UTC) and device.
+-- When and on which devices persons interact with a product, relative to all products: by hour, weekday (UTC) and device. A person
+-- counts once for each value, however many events they have there.
 with snapshots as (
     {{ snapshots_to_build() }}
 ),
@@ -11,8 +12,8 @@ known as (
     select
         snapshots.as_of,
         interactions.product_id,
-        {{ contexts_of('interactions') }},
-        count(*) as positives
+        interactions.person_id,
+        {{ contexts_of('interactions') }}
     from snapshots
     inner join interactions on {{ known_by('interactions', 'snapshots') }}
     where interactions.is_positive
@@ -20,7 +21,7 @@ known as (
 ),
 
 counted as (
-    {{ positives_by_context('known', 'product_id') }}
+    {{ positives_by_context('known', 'product_id', 'count(distinct person_id)') }}
 ),
 
 products as (

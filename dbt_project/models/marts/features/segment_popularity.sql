@@ -10,17 +10,28 @@ persons as (
     select * from {{ ref('persons') }}
 ),
 
-final as (
+-- each person counts once, however many events they have
+wanted as (
     select
         snapshots.as_of,
-        coalesce(persons.age_band, 'unknown') as segment,
         interactions.product_id,
-        count(*) filter (where interactions.occurred_at >= snapshots.as_of - interval 28 day) as events_28d,
-        count(*) filter (where interactions.occurred_at >= snapshots.as_of - interval 7 day) as events_7d
+        interactions.person_id,
+        max(interactions.occurred_at) as newest_at
     from snapshots
     inner join interactions on {{ known_by('interactions', 'snapshots') }}
-    inner join persons on interactions.person_id = persons.person_id
     where interactions.occurred_at >= snapshots.as_of - interval 28 day and interactions.is_positive
+    group by all
+),
+
+final as (
+    select
+        wanted.as_of,
+        coalesce(persons.age_band, 'unknown') as segment,
+        wanted.product_id,
+        count(*) as persons_28d,
+        count(*) filter (where wanted.newest_at >= wanted.as_of - interval 7 day) as persons_7d
+    from wanted
+    inner join persons on wanted.person_id = persons.person_id
     group by all
 )
 

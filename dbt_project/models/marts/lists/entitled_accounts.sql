@@ -45,7 +45,8 @@ person_accounts as (
 final as (
     select
         person_accounts.platform,
-        person_accounts.account_id
+        person_accounts.account_id,
+        coalesce(offers.products, 0) - coalesce(had.products, 0) as products_left
     from person_accounts
     left join offers on person_accounts.platform = offers.platform
     left join had

@@ -29,9 +29,9 @@ final as (
         row_number() over (
             partition by items.platform, segment_names.segment
             order by
-                coalesce(segments.events_28d, 0) * (items.events > 0)::integer desc,
-                items.events_28d desc,
-                items.product_events desc,
+                coalesce(segments.persons_28d, 0) * (items.persons > 0)::integer desc,
+                items.persons_28d desc,
+                items.product_persons desc,
                 items.days_on_offer,
                 items.item_id
         ) as position

@@ -21,10 +21,10 @@ best as (
         platform,
         category,
         offer_id,
-        round(ln(1 + product_events_28d + 0.1 * product_events), 9) as score
+        round(ln(1 + product_persons_28d + 0.1 * product_persons), 9) as score
     from offers
     qualify row_number() over (
-        partition by as_of, platform, category order by product_events_28d + 0.1 * product_events desc, offer_id
+        partition by as_of, platform, category order by product_persons_28d + 0.1 * product_persons desc, offer_id
     ) <= 50
 ),
 

@@ -9,7 +9,7 @@ scored as (
         as_of,
         platform,
         offer_id,
-        round((1 + product_events_28d) * pow(0.5, days_on_offer / 14), 9) as score
+        round((1 + product_persons_28d) * pow(0.5, days_on_offer / 14), 9) as score
     from offers
     where days_on_offer <= 60
 ),

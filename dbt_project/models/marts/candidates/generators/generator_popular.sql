@@ -1,4 +1,4 @@
--- The products of the platform with most positive interactions on all platforms in four weeks.
+-- The products of the platform that most persons wanted, on all platforms, in four weeks.
 with offers as (
     select * from {{ ref('offers') }}
     where {{ is_proposed() }}
@@ -9,9 +9,9 @@ scored as (
         as_of,
         platform,
         offer_id,
-        cast(product_events_28d as double) as score
+        cast(product_persons_28d as double) as score
     from offers
-    where product_events_28d > 0
+    where product_persons_28d > 0
 ),
 
 {{ best_of_the_platform('scored', 100) }}

@@ -1,4 +1,4 @@
--- The items of the platform with most positive interactions of the person's age band this week. Those who state no age have
+-- The items of the platform that most persons of the person's age band wanted this week. Those who state no age have
 -- nothing in common, so nothing is proposed to them.
 with pairs as (
     select * from {{ ref('candidate_pairs') }}
@@ -17,7 +17,7 @@ profiles as (
 
 segments as (
     select * from {{ ref('segment_popularity') }}
-    where events_7d > 0 and {{ is_proposed() }}
+    where persons_7d > 0 and {{ is_proposed() }}
 ),
 
 -- more than the seed allows, because what a person consumed is removed afterwards
@@ -27,7 +27,7 @@ best as (
         offers.platform,
         segments.segment,
         offers.offer_id,
-        cast(segments.events_7d as double) as score
+        cast(segments.persons_7d as double) as score
     from offers
     inner join segments using (as_of, product_id)
     qualify row_number() over (

@@ -1,4 +1,4 @@
--- The items of the platform with most positive interactions this week, where those of the last day count twice.
+-- The items of the platform that most persons wanted this week, where those of the last day count twice.
 with offers as (
     select * from {{ ref('offers') }}
     where {{ is_proposed() }}
@@ -9,9 +9,9 @@ scored as (
         as_of,
         platform,
         offer_id,
-        cast(events_7d + events_1d as double) as score
+        cast(persons_7d + persons_1d as double) as score
     from offers
-    where events_7d > 0
+    where persons_7d > 0
 ),
 
 {{ best_of_the_platform('scored', 100) }}

@@ -3,7 +3,7 @@
     'times': 'item_reasons.times',
     'platform': 'list_rows.platform',
     'other_platform': 'item_reasons.other_platform',
-    'age_group': "if(segments.events_7d > 0, 'people your age', null)",
+    'age_group': "if(segments.persons_7d > 0, 'people your age', null)",
     'category': 'item_reasons.liked_category',
     'title': 'item_reasons.title',
 } -%}
@@ -33,7 +33,7 @@ items as (
 
 segments as (
     select * from {{ ref('segment_popularity') }}
-    where as_of in (select as_of from tonight) and events_28d > 0
+    where as_of in (select as_of from tonight) and persons_28d > 0
 ),
 
 -- an age is told only to the account that states it
@@ -42,9 +42,9 @@ explained as (
         list_rows.*,
         item_reasons.times,
         case
-            when segments.product_id is not null and items.events > 0 then 'popular with people your age'
-            when items.events_28d > 0 then concat('popular on ', list_rows.platform)
-            when items.product_events > 0 then 'popular across platforms'
+            when segments.product_id is not null and items.persons > 0 then 'popular with people your age'
+            when items.persons_28d > 0 then concat('popular on ', list_rows.platform)
+            when items.product_persons > 0 then 'popular across platforms'
             when items.days_on_offer <= 60 then concat('new on ', list_rows.platform)
             else concat('available on ', list_rows.platform)
         end as why_popular,

@@ -1,0 +1,296 @@
+"""Gate `training_data`, its second part: the examples of a snapshot are like those of the snapshots and nights before.
+
+Every bound is learned from the installation's own past: from what earlier nights found in the same snapshot, which is built once
+and hardly changes, and from the other snapshots. Where there are fewer than `MATURE` of these, a bound that is learned from them
+warns and stops nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from expectations.gate import stop, warn
+
+if TYPE_CHECKING:
+    import great_expectations as gx
+    import pandas as pd
+
+MATURE = 4  # other snapshots from which a bound that may stop a night is learned
+# What a snapshot may differ from itself in an earlier night. It is built again where people or products were merged or split, and
+# the gate `identity` lets these move the lists of 5% of the accounts. So this is twice what honest nights do.
+REBUILT = 0.1
+ERRORS = 4.0  # standard errors that are still chance
+KOLMOGOROV = 2.69  # the critical value of the two-sample Kolmogorov-Smirnov test at one in a million
+SEEN = 0.05  # the AUC above 0.5 that some feature has if labels can be learned at all; with too few positives nobody would see it
+COUNTED = ("examples", "positive_rate", "positive_rate_high")
+BY_FEATURE = ("missing", "commonest", "distribution", "leak")
+KINDS = (*COUNTED, "labels", *BY_FEATURE)
+
+
+def frame(tonight: pa.Table, past: pa.Table) -> pa.Table:
+    """The frame that `suite` checks: by how much each snapshot and feature is outside of its bounds.
+
+    Args:
+        tonight: the statistics of tonight's snapshots, see `ml.evaluation.snapshots`.
+        past: those that earlier nights found, with the same code and sources: one row per as_of and feature.
+
+    Returns:
+        One row per finding: what (the snapshot, or snapshot and feature), and for each of `KINDS` two columns, `<kind>` for bounds
+        that may stop the night and `<kind>_young` for those that are learned from too little. They hold how far beyond the bound the
+        value is: 0 or less is within, null is not judged here.
+    """
+    import pandas as pd
+
+    now, before = tonight.to_pandas(), past.to_pandas()
+    known = pd.concat([before, now[~now["as_of"].isin(before["as_of"])]], ignore_index=True)
+    findings: list[dict[str, object]] = []
+    for as_of, snapshot in now.groupby("as_of", sort=True):
+        own, others = before[before["as_of"] == as_of], known[known["as_of"] != as_of]
+        findings += _of_snapshot(f"{as_of:%Y-%m-%d}", snapshot, own, others)
+    findings.append(_of_all_labels(now))
+    columns = [column for kind in KINDS for column in (kind, f"{kind}_young")]
+    return pa.table(
+        {"what": pa.array([finding["what"] for finding in findings], pa.string())}
+        | {column: pa.array([finding.get(column) for finding in findings], pa.float64()) for column in columns}
+    )
+
+
+def _of_snapshot(name: str, now: pd.DataFrame, own: pd.DataFrame, others: pd.DataFrame) -> list[dict[str, object]]:
+    """One finding of the snapshot as a whole, and one of each feature."""
+    once, own_once = _counts(now).iloc[0], _counts(own)
+    rest = _counts(others)
+    noise = ERRORS * np.sqrt(1 / max(once["persons"], 1) + 1 / max(rest["persons"].mean() if len(rest) else 1, 1))
+    whole: dict[str, object] = {"what": name}
+    for kind, measure, sign in (
+        ("examples", "size", -1),
+        ("positive_rate", "rate", -1),
+        ("positive_rate_high", "rate", 1),
+    ):
+        _judge(whole, kind, sign * once[measure], sign * own_once[measure], sign * rest[measure], noise)
+    return [whole, *_of_features(name, now, own, others)]
+
+
+def _counts(statistics: pd.DataFrame) -> pd.DataFrame:
+    """One row per snapshot: persons, and the logarithms of its size and of its share of positives."""
+    counts = statistics.drop_duplicates("as_of").set_index("as_of").sort_index()
+    with np.errstate(divide="ignore"):
+        size, rate = np.log(counts["examples"]), np.log(counts["positives"] / counts["examples"])
+    return counts[["persons", "positives"]].assign(size=size, rate=rate.clip(lower=-50.0))
+
+
+def _judge(
+    finding: dict[str, object],
+    kind: str,
+    value: float,
+    own: pd.Series[float],
+    others: pd.Series[float],
+    noise: float,
+) -> None:
+    """Add by how much ``value`` exceeds its bounds: that of the same snapshot in an earlier night, and that of other snapshots.
+
+    The latter is their largest value, and above it as much again as lies between them, or ``noise`` if that is more.
+    """
+    if len(own):
+        finding[kind] = float(value - own.max() - REBUILT)
+    elif len(others) >= 2:
+        bound = others.max() + max(others.max() - others.min(), noise)
+        finding[kind if len(others) >= MATURE else f"{kind}_young"] = float(value - bound)
+
+
+def _of_features(name: str, now: pd.DataFrame, own: pd.DataFrame, others: pd.DataFrame) -> list[dict[str, object]]:
+    findings = []
+    persons = max(int(now["persons"].iloc[0]), 1)
+    strongest = now.set_index("feature")["auc"].map(_separation).dropna().sort_values(ascending=False)
+    ours, theirs = dict([*own.groupby("feature")]), dict([*others.groupby("feature")])
+    labels = _LabelSignal(now, own, others)
+    for row in now.itertuples():
+        finding: dict[str, object] = {"what": f"{name} {row.feature}"}
+        mine, rest = ours.get(row.feature, own.iloc[:0]), theirs.get(row.feature, others.iloc[:0])
+        for kind in ("missing", "commonest"):
+            mean = rest[kind].mean() if len(rest) else 0.5
+            share = min(max(mean, 1 / persons), 1 - 1 / persons)
+            noise = ERRORS * np.sqrt(2 * share * (1 - share) / persons)
+            _judge(finding, kind, getattr(row, kind), mine[kind], rest[kind], noise)
+        _judge_distribution(finding, row.quantiles, [*mine["quantiles"]], [*rest["quantiles"]], persons)
+        if row.feature in strongest.index:
+            noise = ERRORS / np.sqrt(12 * persons)  # of an AUC, where the persons and not the rows are independent
+            strength = (rest["auc"] - 0.5).abs().dropna()
+            _judge(finding, "leak", abs(row.auc - 0.5), (mine["auc"] - 0.5).abs().dropna(), strength, noise)
+            _judge_beside_others(finding, strongest, row.feature, mature=others["as_of"].nunique() >= MATURE)
+        findings.append(finding)
+    if labels.is_known:
+        findings.append({"what": f"{name} labels", **labels.finding})
+    return findings
+
+
+class _LabelSignal:
+    """How well the five features that tell the labels best in other snapshots do so in this one.
+
+    Of shuffled labels they tell nothing. The bound is what chance alone would give. It holds where every other snapshot is above its
+    own bound, and twice above this one; elsewhere honest labels cannot be told from shuffled ones.
+    """
+
+    def __init__(self, now: pd.DataFrame, own: pd.DataFrame, others: pd.DataFrame) -> None:
+        import pandas as pd
+
+        reference = pd.concat([own, others])
+        self.finding: dict[str, float] = {}
+        aucs = reference.pivot_table(index="feature", columns="as_of", values="auc") - 0.5
+        tonight = now.set_index("feature")["auc"] - 0.5
+        self.is_known = bool(len(aucs)) and bool(tonight.notna().any())
+        if not self.is_known:
+            return
+        mean = aucs.mean(axis=1)
+        best = mean.abs().sort_values(ascending=False, kind="stable").index[:5]
+        sign = np.sign(mean[best])
+        signal = float((tonight.reindex(best) * sign).mean())
+        if len(own) and own["auc"].notna().any():
+            before = float(((own.set_index("feature")["auc"] - 0.5).reindex(best) * sign).mean())
+            # the signal itself is at stake, so half of it, where that is less than a rebuilt snapshot may differ
+            self.finding["labels"] = before - min(REBUILT, max(before, 0) / 2) - signal
+            return
+        signals = aucs.loc[best].mul(sign, axis=0).mean()
+        positives = reference.drop_duplicates("as_of").set_index("as_of")["positives"]
+        chance = ERRORS / np.sqrt(12 * positives.clip(lower=1))
+        bound = ERRORS / np.sqrt(12 * max(int(now["positives"].iloc[0]), 1))
+        if len(signals) >= 2 and (signals > chance.reindex(signals.index)).all() and bound < signals.min() / 2:
+            self.finding["labels" if len(signals) >= MATURE else "labels_young"] = float(bound - signal)
+
+
+def _judge_distribution(
+    finding: dict[str, object], value: list[float], own: list[list[float]], others: list[list[float]], persons: int
+) -> None:
+    """Compare quantiles by the largest distance of two distribution functions (Kolmogorov-Smirnov).
+
+    The bound is the largest distance of another snapshot from the rest, and what chance adds.
+    """
+    if not len(value):
+        return  # all null or 0, which other kinds see
+    noise = KOLMOGOROV * np.sqrt(2 / persons)
+    if own:
+        if len(own[0]):
+            finding["distribution"] = _distance(value, own[0]) - REBUILT
+        return
+    with_values = [quantiles for quantiles in others if len(quantiles)]
+    if len(with_values) < 2:
+        return
+    between = np.array([[_distance(one, other) for other in with_values] for one in with_values])
+    usual = [np.median(np.delete(row, number)) for number, row in enumerate(between)]
+    distance = np.median([_distance(value, other) for other in with_values])
+    mature = "distribution" if len(with_values) >= MATURE else "distribution_young"
+    finding[mature] = float(distance - max(usual) - noise)
+
+
+def _distance(one: list[float], other: list[float]) -> float:
+    """The Kolmogorov-Smirnov statistic of two sorted samples; scipy's function also tests them, and takes a hundred times as long."""
+    places = np.concatenate([one, other])
+    below = [np.searchsorted(sample, places, side="right") / len(sample) for sample in (one, other)]
+    return float(np.abs(below[0] - below[1]).max())
+
+
+def _judge_beside_others(
+    finding: dict[str, object], strongest: pd.Series[float], feature: str, *, mature: bool
+) -> None:
+    """A feature that is twice as strong as any other knows what none can know. Strength is the distance of two normal distributions."""
+    rest = strongest.drop(feature)
+    if len(rest) < 5 or rest.iloc[0] <= 0:
+        return
+    excess = float(strongest[feature] - max(2 * rest.iloc[0], _separation(0.5 + 2 * SEEN)))
+    column = "leak" if mature else "leak_young"
+    before = finding.get(column)
+    finding[column] = max(excess, before) if isinstance(before, float) else excess
+
+
+def _separation(auc: float) -> float:
+    """The distance d' of two normal distributions, in standard deviations, that an AUC tells apart: sqrt(2) * probit(AUC)."""
+    from scipy.stats import norm
+
+    return float(np.sqrt(2) * norm.ppf(np.clip(0.5 + abs(auc - 0.5), 0, 1 - 1e-9)))
+
+
+def _of_all_labels(now: pd.DataFrame) -> dict[str, object]:
+    """Whether any feature tells the labels of all snapshots apart better than chance would; nothing of the past is needed."""
+    counts = _counts(now)
+    finding: dict[str, object] = {"what": "all snapshots"}
+    aucs = now.pivot_table(index="feature", columns="as_of", values="auc")
+    if not len(aucs):
+        return finding
+    weights = counts["positives"].reindex(aucs.columns)
+    chance = (ERRORS + 1) / np.sqrt(
+        12 * max(float(weights.sum()), 1.0)
+    )  # one more, for the best of many features is looked at
+    best = ((aucs - 0.5).mul(weights, axis=1).sum(axis=1) / weights.sum()).abs().max()
+    finding["labels" if chance <= SEEN else "labels_young"] = float(chance - best)
+    return finding
+
+
+SAID = {
+    "examples": (
+        "about as many examples as the snapshot had before, or as other snapshots have",
+        "candidates or labels of many people are missing",
+        "compare `candidate_pairs` and `snapshot_labels` of the snapshot with the one before",
+    ),
+    "positive_rate": (
+        "no smaller share of positive examples than the snapshot had before, or than other snapshots have",
+        "labels are missing, or candidates no longer hold what people then want",
+        "compare `snapshot_labels` of the snapshot with the one before, and the events of its horizon by platform",
+    ),
+    "positive_rate_high": (
+        "no larger share of positive examples than the snapshot had before, or than other snapshots have",
+        "labels leak into the candidates, or negatives are missing",
+        "see whether `candidates` has rows that no generator proposed before the snapshot",
+    ),
+    "labels": (
+        "labels that simple features tell apart as they do in other snapshots, and better than chance",
+        "labels that nothing tells apart belong to other examples: a model learns noise from them",
+        "look at the join of labels and candidates in `training_examples`: person, platform and product must all be equal",
+    ),
+    "missing": (
+        "no feature missing in many more examples than before",
+        "a source or a join behind the feature is gone, and the model reads the feature as unknown",
+        "look at the columns behind it, from `candidates.sql` down to the loads",
+    ),
+    "commonest": (
+        "no feature with one value in many more examples than before",
+        "a constant feature teaches nothing and often means a join that no longer matches",
+        "look at the columns behind it, from `candidates.sql` down to the loads",
+    ),
+    "distribution": (
+        "no feature with other values than before (the largest distance of distributions)",
+        "a unit, a scale or a meaning changed: what the model learned from the older values is wrong for the newer ones",
+        "compare its quantiles by as_of in `training_examples`; see whether a source changed its unit",
+    ),
+    "leak": (
+        "no feature that tells the labels apart far better than it did before, or than all other features do",
+        "what was known before as_of does not predict so much better at once: the feature reads the future",
+        "look at its SQL: it must read only what was known before as_of (`known_by`), and no label",
+    ),
+}
+
+
+def suite(*, accepted: bool = False) -> gx.ExpectationSuite:
+    """Rules over `frame`. ``accepted``: a person looked at the snapshots and found them right, so all of it warns."""
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    after = "; if it is right, such as after a holiday, set CROSSREC_ACCEPTED_EXAMPLES to the date of tonight's night"
+    return gx.ExpectationSuite(
+        name="training_snapshots",
+        meta={"named_by": "what"},
+        expectations=[
+            gxe.ExpectColumnValuesToBeBetween(
+                column=column,
+                max_value=0,
+                **(warn if young or accepted else stop)(
+                    f"{words}{' (learned from few snapshots)' if young else ''}; how far beyond the bound",
+                    why=why,
+                    remedy=remedy + after,
+                ),
+            )
+            for kind, (words, why, remedy) in SAID.items()
+            for column, young in ((kind, False), (f"{kind}_young", True))
+        ],
+    )
