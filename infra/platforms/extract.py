@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -337,9 +337,22 @@ def _publish(lake: Lake, platform: Platform, zone: str, manifest: Manifest, part
 
 
 def _last_watermark(lake: Lake, platform: Platform, table: SourceTable, as_of: date) -> datetime | None:
-    """Where the newest load before this night ended."""
-    earlier = [manifest for manifest in manifests(lake, platform.name, table.name) if manifest.as_of < as_of]
-    return earlier[-1].watermark_to if earlier else None
+    """Where the loads before this night end."""
+    return reached(load for load in manifests(lake, platform.name, table.name) if load.as_of < as_of)
+
+
+def reached(loads: Iterable[Manifest]) -> datetime | None:
+    """Up to where the ``loads``, oldest first, have brought everything without a gap; None where there is none.
+
+    A load that is held leaves a gap where a later one was there already, as in a backfill. Everything from the gap on has to
+    come again; staging finds what it has as duplicates.
+    """
+    end = None
+    for load in loads:
+        if load.watermark_from and (end is None or load.watermark_from > end):
+            break
+        end = max(filter(None, (end, load.watermark_to)), default=None)
+    return end
 
 
 def _fingerprint(types: dict[str, str]) -> str:
