@@ -3,6 +3,7 @@
 
 Loads what is new in the platforms' warehouses, merges it, links accounts to people, trains and compares rankers, ranks items,
 and writes each platform its own lists. A gate that does not hold stops the night; **what was published before stays up**.
+A bad load of one platform is held, and the night goes on with that platform's last good data (DAG `loads`, `crossrec loads`).
 
 | param | meaning |
 |---|---|

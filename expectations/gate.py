@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from great_expectations.data_context import EphemeralDataContext
 
 Severity = Literal["stop", "warn"]
-Verdict = Literal["pass", "warn", "stop"]
+Verdict = Literal["pass", "warn", "hold", "stop"]
 
 NAMED_ROWS = 5
 
@@ -42,7 +42,11 @@ class CheckResult(BaseModel):
 
 
 class GateResult(BaseModel):
-    """What one gate found; ``platform`` is None where the gate looks at all of them together."""
+    """What one gate found; ``platform`` is None where the gate looks at all of them together.
+
+    ``load`` says what became of a platform's load that must not pass: it was held, and the night goes on with what the platform
+    sent before; or a person had accepted it, and it passes. None: the night stops.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,6 +54,7 @@ class GateResult(BaseModel):
     platform: str | None = None
     as_of: date
     checks: tuple[CheckResult, ...]
+    load: Literal["held", "accepted"] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -68,7 +73,18 @@ class GateResult(BaseModel):
     @property
     def verdict(self) -> Verdict:
         failed = {check.severity for check in self.failed}
-        return "stop" if "stop" in failed else "warn" if failed else "pass"
+        if "stop" in failed and self.load != "accepted":
+            return "hold" if self.load == "held" else "stop"
+        return "warn" if failed else "pass"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What the checks that stop found, in a sentence each."""
+        return tuple(
+            f"gate '{self.gate}' expected {check.description}; found {check.observed or 'otherwise'}"
+            for check in self.failed
+            if check.severity == "stop"
+        )
 
     @property
     def held(self) -> list[CheckResult]:

@@ -20,7 +20,7 @@ SMALLEST_BASE = 500
 
 @dataclass(frozen=True)
 class LoadProfile:
-    """One declared table of a platform as tonight's load left it.
+    """One declared table of a platform as tonight's load left it; without one, only its age and `rows_read_total` count.
 
     rows                  rows of tonight's load, unreadable ones included
     previous_rows_median  median rows of the loads before, without the first, which carries all history;
@@ -232,11 +232,12 @@ def suite(platform: str) -> gx.ExpectationSuite:
             gxe.ExpectColumnValuesToBeBetween(
                 column="days_past_staleness",
                 max_value=0,
-                **stop(
+                **warn(
                     "the last good load no older than the platform's max_staleness_days",
-                    why="lists built on older data recommend what people already have",
-                    remedy="bring the platform back and rerun its extract; to run without it for longer, "
-                    f"raise max_staleness_days in {declaration}",
+                    why="lists built on older data recommend what people already have, so the platform keeps its published "
+                    "lists as they are",
+                    remedy="bring the platform back, or decide about its held loads (`crossrec loads list`); to make lists "
+                    f"from older data, raise max_staleness_days in {declaration}",
                 ),
             ),
             gxe.ExpectColumnValuesToBeBetween(
@@ -244,8 +245,9 @@ def suite(platform: str) -> gx.ExpectationSuite:
                 max_value=0,
                 **warn(
                     "tonight's load of every table",
-                    why="the platform was down or its extract failed: the night uses its last good load",
-                    remedy="see the platform's extract task; the days given in brackets may grow to max_staleness_days",
+                    why="the platform was down or its load is held: the night uses its last good load",
+                    remedy="see the platform's extract task and `crossrec loads list`; beyond max_staleness_days (the days are "
+                    "in brackets) the platform gets no new lists",
                 ),
             ),
             gxe.ExpectColumnValuesToBeBetween(

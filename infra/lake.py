@@ -67,6 +67,10 @@ class Lake(ABC):
         """Remove the object; no error if there is none."""
 
     @abstractmethod
+    def move(self, source: str, target: str) -> None:
+        """Make the object of one key that of another, over whatever is there. A killed move leaves it under one key, or both."""
+
+    @abstractmethod
     def uri(self, key: str = "") -> str:
         """Where DuckDB and pyarrow find the key: an absolute path or an ``s3://`` address; wildcards are kept."""
 
@@ -125,6 +129,11 @@ class LocalLake(Lake):
 
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
+
+    def move(self, source: str, target: str) -> None:
+        path = self._path(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path(source).replace(path)
 
     def uri(self, key: str = "") -> str:
         return str(self.root / key)
@@ -223,6 +232,13 @@ class S3Lake(Lake):
 
     def delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self.bucket, Key=self._name(key))
+
+    def move(self, source: str, target: str) -> None:
+        with _as_os_error(self.uri(source)):
+            self._client.copy(
+                {"Bucket": self.bucket, "Key": self._name(source)}, self.bucket, self._name(target)
+            )  # by the server itself, in parts where the object is large
+        self.delete(source)
 
     def uri(self, key: str = "") -> str:
         return "/".join(part for part in (f"s3://{self.bucket}", self.prefix, key) if part)

@@ -109,6 +109,29 @@ def query(settings: Settings, sql: str, parameters: Sequence[object] | dict[str,
         return table
 
 
+def unstage(settings: Settings, platform: str, load_date: date) -> None:
+    """Take what staging has of the platform's loads of ``load_date`` and later out again; no error where it has nothing.
+
+    Later loads go too, because rows of theirs may count as duplicates of the rows that go. dbt stages again the loads that
+    the lake has and staging lacks.
+
+    Raises:
+        WarehouseError: Another process holds the warehouse for too long.
+    """
+    if not settings.warehouse_path.exists():
+        return
+    with connect(settings, read_only=False) as warehouse:
+        tables = warehouse.execute(
+            "select distinct table_name from information_schema.columns where table_schema = 'staging'"
+            " and column_name = 'load_date' and starts_with(table_name, 'stg_' || $platform || '__') order by all",
+            {"platform": platform},
+        ).fetchall()
+        warehouse.begin()
+        for (table,) in tables:
+            warehouse.execute(f'delete from staging."{table}" where load_date >= $load_date', {"load_date": load_date})
+        warehouse.commit()
+
+
 def query_with_sequences(
     settings: Settings, sql: str, parameters: Sequence[object] | dict[str, object] | None = None
 ) -> pa.Table:

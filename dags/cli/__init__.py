@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from dags.cli import identity, lists, models, night, operate
+from dags.cli import identity, lists, loads, models, night, operate
 from dags.cli.terminal import console, logs_shown
 from infra.deploy.embedded import QUIET
 from infra.deploy.logs import is_ours
@@ -24,6 +24,7 @@ app = typer.Typer(
 for group in (night, lists, models, operate):
     app.add_typer(group.app)
 app.add_typer(identity.app, name="identity")
+app.add_typer(loads.app, name="loads")
 
 
 def main() -> None:

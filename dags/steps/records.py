@@ -43,7 +43,7 @@ def file_name(kind: type[BaseModel], key: str = "") -> str:
 
 
 class LoadedTable(Facts):
-    """What was loaded of one table. `stale`: nothing, because of `error`, and its last good load stands in."""
+    """What was loaded of one table. `stale`: nothing, because of `error` of this table or another of the platform."""
 
     table: str
     rows: int
@@ -55,6 +55,30 @@ class Extracted(Record):
     """The loads of one platform (the key)."""
 
     loads: tuple[LoadedTable, ...]
+
+
+class Delivery(Record):
+    """What the night goes on with of one platform (the key): the data of the night `data_of`, tonight or before.
+
+    `is_held`: its load of tonight is held; otherwise it could not be read. `is_frozen`: its data are older than the platform's
+    `max_staleness_days`, and its published lists stay as they are. `because` is the first reason.
+    """
+
+    data_of: date
+    is_held: bool = False
+    is_frozen: bool = False
+    because: str = ""
+
+    def notice(self, platform: str, as_of: date) -> str:
+        """The sentence with which the night of ``as_of`` begins; empty where the platform delivered tonight."""
+        if self.data_of == as_of:
+            return ""
+        does = f"ships data of {self.data_of}"
+        if self.is_frozen:
+            does = f"keeps its published lists, as its data of {self.data_of} are older than its max_staleness_days"
+        what = f"load of {as_of} held" if self.is_held else f"no load of {as_of}"
+        because = self.because.partition(". Received: ")[0]  # the whole message stands in the record and the log
+        return f"YELLOW: platform '{platform}' {does} ({what}{': ' if because else ''}{because})"
 
 
 class RowCount(Facts):
@@ -209,6 +233,13 @@ class ListCounts(Record):
     """How many accounts have a list, by platform and strategy."""
 
     counts: tuple[ListCount, ...]
+
+
+class FrozenLists(Record):
+    """The platforms that get no new lists tonight, and the publication whose lists they keep; None: there was none."""
+
+    platforms: tuple[str, ...]
+    publication_id: str | None
 
 
 class WrittenBack(Record):

@@ -3,6 +3,7 @@
 from infra.platforms.declaration import Column, DeclarationError, Platform, SourceTable, load_platforms
 from infra.platforms.errors import PlatformError
 from infra.platforms.extract import check_connection, damaged_files, extract_table, known_between
+from infra.platforms.held import HeldLoad, LoadDecision, held_load, held_loads
 from infra.platforms.landed import rows_in_files
 from infra.platforms.manifest import Manifest, manifests
 from infra.platforms.read_back import rows_there
@@ -11,6 +12,8 @@ from infra.platforms.write_back import write_back
 __all__ = [
     "Column",
     "DeclarationError",
+    "HeldLoad",
+    "LoadDecision",
     "Manifest",
     "Platform",
     "PlatformError",
@@ -18,6 +21,8 @@ __all__ = [
     "check_connection",
     "damaged_files",
     "extract_table",
+    "held_load",
+    "held_loads",
     "known_between",
     "load_platforms",
     "manifests",

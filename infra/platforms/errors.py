@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+DISK_IS_FULL = "the disk is full"
 FOREIGN_ERRORS = (duckdb.Error, OSError, pa.ArrowException, BotoCoreError, ClientError)
 
 
@@ -27,6 +28,11 @@ class PlatformError(RuntimeError):
         place = f"platform '{platform}'" + (f", table '{table}'" if table else "")
         super().__init__(f"{place}: {problem}. Received: {received}. Remedy: {remedy}.")
         self._arguments = (platform, table, problem, received, remedy, retryable)
+
+    @property
+    def harms_everybody(self) -> bool:
+        """Whether the cause lies with us and not with the platform: no other platform could go on either."""
+        return self._arguments[2] == DISK_IS_FULL
 
     def __reduce__(self) -> tuple[Callable[..., "PlatformError"], tuple[object, ...]]:
         return _rebuild, self._arguments
@@ -42,7 +48,7 @@ def _rebuild(
 _KNOWN = (
     (
         r"no space left|disk quota exceeded|enospc",
-        "the disk is full",
+        DISK_IS_FULL,
         "free space where CROSSREC_HOME and the lake lie, or move them to a larger disk, and run the night again",
         False,
     ),

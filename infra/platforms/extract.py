@@ -33,7 +33,16 @@ from infra.platforms.files import (
     open_folder,
     period_ends,
 )
-from infra.platforms.manifest import MANIFEST, Counts, LoadedFile, Manifest, SourceColumn, SourceFile, manifests
+from infra.platforms.manifest import (
+    MANIFEST,
+    Counts,
+    LoadedFile,
+    Manifest,
+    SourceColumn,
+    SourceFile,
+    manifests,
+    reached,
+)
 from infra.platforms.new_rows import NewRows
 from infra.platforms.relation import Relation, identifier, literal
 from infra.platforms.times import visible_at
@@ -210,8 +219,8 @@ class _Extraction:
 
     @property
     def since(self) -> datetime | None:
-        """Where the last load ended."""
-        ended = self.earlier[-1].watermark_to if self.earlier else None
+        """Up to where the earlier loads have brought everything."""
+        ended = reached(self.earlier)
         return ended.replace(tzinfo=None) if ended and self.table.has_watermark else None
 
     @property

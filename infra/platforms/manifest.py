@@ -1,6 +1,6 @@
 """What one load of one table brought, and what was counted on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -101,6 +101,20 @@ class Manifest(_Record):
     undeclared_columns: int
     files: list[LoadedFile]
     extracted_with: str
+
+
+def reached(loads: Iterable[Manifest]) -> datetime | None:
+    """Up to where the ``loads``, oldest first, have brought everything without a gap; None where there is none.
+
+    A load that is held leaves a gap where a later one was there already, as in a backfill. Everything from the gap on is read
+    again.
+    """
+    end = None
+    for load in loads:
+        if load.watermark_from and (end is None or load.watermark_from > end):
+            break
+        end = max(filter(None, (end, load.watermark_to)), default=None)
+    return end
 
 
 def manifests(lake: Lake, platform: str, table: str) -> Iterator[Manifest]:

@@ -106,7 +106,7 @@ def gates(results: Sequence[GateResult]) -> Markup:
                 left += count
             failed = len(gate.failed)
             words = f"{len(gate.checks)} held" if not failed else f"{failed} of {len(gate.checks)} did not hold"
-            hue = {"pass": MUTED, "warn": WARN, "stop": STOP}[gate.verdict]
+            hue = {"pass": MUTED, "warn": WARN, "hold": WARN, "stop": STOP}[gate.verdict]
             axes.annotate(words, (left, place), (5, 0), textcoords="offset points", va="center", color=hue)
         names = [" · ".join(filter(None, (gate.gate.replace("_", " "), gate.platform))) for gate in results]
         _rows(axes, names, max((len(gate.checks) for gate in results), default=1))

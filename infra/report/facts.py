@@ -15,7 +15,10 @@ class Facts(BaseModel):
 
 
 class PlatformFunnel(Facts):
-    """How many rows of one platform arrived, were understood, and left as lists. None: not counted, as the night stopped."""
+    """How many rows of one platform arrived, were understood, and left as lists. None: not counted, as the night stopped.
+
+    `notice` is the sentence about a platform of which the night has no data of its own; `stale_days` is how old its data are.
+    """
 
     platform: str
     raw_rows: int | None = None
@@ -30,6 +33,7 @@ class PlatformFunnel(Facts):
     lists: int | None = None
     written_back: int | None = None
     stale_days: int = 0
+    notice: str = ""
 
 
 class ConservationPart(Facts):

@@ -92,6 +92,7 @@ PART_NAMES = {
     "deleted_account": "of a deleted account",
     "handle_given_up": "of a handle that nobody held",
     "impression": "impressions",
+    "over_daily_cap": "over the daily cap of an account",
     "superseded": "replaced by a newer version",
     "replaced_at_once": "replaced at the same moment",
     "known_later": "not known before the night",

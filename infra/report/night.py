@@ -66,8 +66,15 @@ class NightSummary(Facts):
 
     @property
     def verdict(self) -> Verdict:
+        """Of the whole night: one that holds a load goes on, and is yellow."""
         verdicts = {gate.verdict for gate in self.gates}
-        return "stop" if "stop" in verdicts else "warn" if "warn" in verdicts else "pass"
+        yellow = self.notices or verdicts & {"warn", "hold"}
+        return "stop" if "stop" in verdicts else "warn" if yellow else "pass"
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a reader must know first: which platforms go on with older data, and why."""
+        return tuple(platform.notice for platform in self.funnel if platform.notice)
 
     def chains(self) -> dict[str, list[Chain]]:
         """The conservation table by platform: a chain for each table and load, its lines from loaded rows to lists."""

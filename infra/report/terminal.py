@@ -15,12 +15,13 @@ from rich.text import Text
 
 from expectations.gate import GateResult
 from infra.report.facts import ExamplePerson, PlatformList
-from infra.report.names import CHARTED, FUNNEL_STAGES, contender_name, duration, metric_name, nights
+from infra.report.names import CHARTED, FUNNEL_STAGES, contender_name, duration, metric_name
 from infra.report.night import NightSummary
 
 VERDICTS = {
     "pass": ("green", "✓", "passed"),
     "warn": ("yellow", "!", "passed with warnings"),
+    "hold": ("yellow", "!", "load held"),
     "stop": ("red", "✗", "stopped"),
 }
 SEPARATOR = " [dim]·[/dim] "
@@ -29,9 +30,11 @@ ITEMS_SHOWN = 3
 
 
 def print_summary(summary: NightSummary, console: Console) -> None:
-    """Print the funnel, the gates, the metrics, the example people and where things are."""
+    """Print what must be known first, the funnel, the gates, the metrics, the example people and where things are."""
     colour, sign, _ = VERDICTS[summary.verdict]
     console.print()
+    for notice in summary.notices:
+        console.print(Text(notice, style="bold yellow"), soft_wrap=True)
     console.print(Rule(Text(f"{sign} the night of {summary.as_of}", style=f"bold {colour}"), style=colour))
     console.print(Text(_facts(summary), style="dim"), soft_wrap=True)
     sections: list[tuple[str, RenderableType]] = [
@@ -71,12 +74,7 @@ def _funnel(summary: NightSummary) -> RenderableType:
         counts = [getattr(platform, field) for platform in summary.funnel]
         if any(count is not None for count in counts):
             table.add_row(name, *("-" if count is None else f"{count:,}" for count in counts))
-    notes = [
-        Text(f"! {platform.platform} did not deliver: data of {nights(platform.stale_days)} ago", style="yellow")
-        for platform in summary.funnel
-        if platform.stale_days
-    ]
-    return Group(table, *notes)
+    return table
 
 
 def _gates(gates: Iterable[GateResult]) -> Iterable[RenderableType]:

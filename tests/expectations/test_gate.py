@@ -113,6 +113,20 @@ def test_the_frame_is_not_kept_after_the_gate():
     assert seen() is None
 
 
+@pytest.mark.parametrize(("load", "verdict"), [(None, "stop"), ("held", "hold"), ("accepted", "warn")])
+def test_what_became_of_a_load_decides_whether_the_night_stops(load, verdict):
+    result = run_gate("till", suite(positive()), BROKEN, as_of=AS_OF).model_copy(update={"load": load})
+    assert result.verdict == verdict
+    assert type(result).model_validate_json(result.model_dump_json()) == result
+    assert result.reasons
+    assert all("gate 'till' expected " in reason for reason in result.reasons)
+    if verdict == "stop":
+        with pytest.raises(GateStopped):
+            result.raise_if_stopped()
+    else:
+        result.raise_if_stopped()
+
+
 @pytest.mark.parametrize(("promote", "verdict"), [(True, "pass"), (False, "warn")])
 def test_promotion_is_shown_as_a_gate_and_never_stops(promote, verdict):
     result = promotion_gate(promote, ["NDCG@10 +0.004", "coverage fell"], as_of=AS_OF)

@@ -28,7 +28,7 @@ def test_good_loads_pass():
         ({"undeclared_columns": 1}, "warn", "watch_log (1)"),
         ({"rows": 0, "rows_read_total": 0, "previous_rows_median": None}, "stop", "watch_log (0)"),
         ({"age_days": None}, "stop", "watch_log"),
-        ({"age_days": 4}, "stop", "watch_log (1)"),
+        ({"age_days": 4}, "warn", "watch_log (1)"),
         ({"age_days": 3}, "warn", "watch_log (3)"),
         ({"rows": 179}, "warn", "watch_log (0.09944)"),
         ({"rows": 0}, "warn", "watch_log (0)"),

@@ -46,6 +46,17 @@ def test_what_is_not_there(any_lake: Lake) -> None:
     assert [*any_lake.list("no/")] == []
 
 
+def test_what_is_moved_is_under_the_other_key_alone(any_lake: Lake) -> None:
+    any_lake.put("a/b.txt", b"first")
+    any_lake.put("c/d.txt", b"second")
+    any_lake.move("a/b.txt", "c/d.txt")
+    assert any_lake.read("c/d.txt")[0] == b"first"
+    assert [*any_lake.list()] == ["c/d.txt"]
+    with pytest.raises(FileNotFoundError):
+        any_lake.move("a/b.txt", "c/d.txt")
+    assert any_lake.read("c/d.txt")[0] == b"first"
+
+
 def test_what_may_not_be_read_in_a_bucket_is_what_it_would_be_in_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """No server here: the answer of one that refuses."""
     for name, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "DEFAULT_REGION": "us-east-1"}.items():

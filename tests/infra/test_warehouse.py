@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import PROJECT_ROOT, Settings
-from infra.warehouse import WarehouseError, connect, lock_path, query, run_dbt
+from infra.warehouse import WarehouseError, connect, lock_path, query, run_dbt, unstage
 
 WRITE = """
 import sys
@@ -93,3 +93,21 @@ def test_a_program_that_knows_no_lock_is_named_by_duckdb(settings: Settings) -> 
             pass
         process.kill()
     assert lock_path(settings.warehouse_path).name == "warehouse.duckdb.lock"
+
+
+def test_a_load_leaves_the_staging_of_its_platform_with_all_that_came_after_it(settings: Settings) -> None:
+    with connect(settings, read_only=False) as warehouse:
+        warehouse.execute("create schema staging")
+        for table in ("stg_shop__events", "stg_shop__items", "stg_shopping__events"):
+            warehouse.execute(
+                f"create table staging.{table} as select date '2000-12-13' + day::int as load_date from range(3) as days (day)"
+            )
+        warehouse.execute("create table staging.stg_shop__notes as select 1 as number")
+    unstage(settings, "shop", date(2000, 12, 14))
+    for table, rows in {"stg_shop__events": 1, "stg_shop__items": 1, "stg_shopping__events": 3}.items():
+        assert query(settings, f"from staging.{table}").num_rows == rows
+
+
+def test_nothing_leaves_a_warehouse_that_is_not_there(tmp_path: Path) -> None:
+    unstage(Settings(home=tmp_path / "none"), "shop", date(2000, 12, 14))
+    assert not (tmp_path / "none" / "warehouse.duckdb").exists()

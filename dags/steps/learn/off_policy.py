@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.steps.night import Night
-from infra.publications import publication_id
+from dags.steps.serve.frozen import lists_to_publish
+from infra.publications import PublishError, publication_id
 from infra.report.facts import OffPolicy, PolicyValue
 from infra.warehouse import query
 from ml.arrays import Floats
@@ -25,10 +26,10 @@ def logged_choices(night: Night) -> pa.Table | None:
     left meanwhile are left out.
     """
     try:
-        lists, _ = night.lake.read(night.key("lists.parquet"))
+        lists = lists_to_publish(night)
         explorable = night.read_table(night.key("explorable.parquet"))
         night.lake.read(f"publications/{publication_id(night.as_of, lists)}/publication.json")
-    except FileNotFoundError:
+    except (FileNotFoundError, PublishError):
         return None
     accounts = query(night.settings, "select platform, account_id from marts.person_accounts")
     rewards = query(night.settings, "from marts.evaluation_rewards")

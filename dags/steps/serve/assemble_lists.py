@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from dags.steps.dbt import LISTS, build
 from dags.steps.night import Night
 from dags.steps.records import ListCount, ListCounts
+from dags.steps.serve.frozen import freeze
 from infra.excluded_sources import SCHEMA, read_excluded
 from infra.warehouse import query
 
@@ -15,10 +16,13 @@ log = logging.getLogger(__name__)
 
 
 def assemble_lists(night: Night) -> None:
-    """Build the night's lists by dbt from the ranked rows, and leave them in the lake as they would be published."""
+    """Build the night's lists by dbt from the ranked rows, and leave them in the lake as they would be published.
+
+    Platforms whose data are too old get none, see `dags.steps.serve.frozen`.
+    """
     _hand_over(night)
     build(night, LISTS)
-    lists = query(night.settings, "from marts.recommendations order by platform, account_id, rank")
+    lists = freeze(night, query(night.settings, "from marts.recommendations order by platform, account_id, rank"))
     night.write_table(night.key("lists.parquet"), lists)
     unknown = query(night.settings, "from marts.active_rules where product_id is null order by all")
     for rule in unknown.to_pylist():

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from dags.steps.night import Night
 from dags.steps.records import ServingModel
+from dags.steps.serve.frozen import lists_to_publish
 from infra.publications import Publication, current_publication, make_current, publication_id, write_aside
 
 log = logging.getLogger(__name__)
@@ -20,9 +21,10 @@ def publish(night: Night) -> None:
     The lists of a night older than the current publication are kept and not made current: a backfill must not replace newer lists.
 
     Raises:
-        PublishError: the lake holds other bytes than were written, or another night published meanwhile.
+        PublishError: the lake holds other bytes than were written, or another night published meanwhile; or lists that a
+            platform keeps are damaged.
     """
-    content, _ = night.lake.read(night.key("lists.parquet"))
+    content = lists_to_publish(night)
     lists = pq.read_table(io.BytesIO(content))
     current, etag = current_publication(night.lake)
     serving = night.read(ServingModel)

@@ -19,6 +19,8 @@ def report(night: Night) -> None:
     gates = _gates(night)
     data_docs = build_data_docs(night.settings.home.absolute() / "great_expectations", gates)
     summary = summary_of(night, gates, data_docs)
+    for notice in summary.notices:
+        log.warning(notice)
     night.write(summary)
     page = render(summary)
     night.lake.put(night.key("report.html"), page.encode())

@@ -8,8 +8,8 @@ from typing import Any
 from dags.steps.conservation import conservation_of
 from dags.steps.night import Night
 from dags.steps.records import (
+    Delivery,
     Evaluation,
-    Extracted,
     JudgedSources,
     Linked,
     ListCounts,
@@ -18,6 +18,7 @@ from dags.steps.records import (
     ServingModel,
     WrittenBack,
 )
+from dags.steps.serve.frozen import is_frozen
 from expectations.gate import GateResult
 from infra.identity_store import identity_key
 from infra.report.facts import JudgedSource, MetricPoint
@@ -37,7 +38,10 @@ EVENTS = (
     " order by occurred_at desc, event_id limit 12"
 )
 TASTE = f"select category, share from marts.person_categories {OF_PERSON} and as_of = $as_of order by position"
-LISTS = f"select * exclude (person_id, account_id) from marts.reported_lists {OF_PERSON} order by platform, account_id, rank"
+LISTS = (
+    f"select * exclude (person_id, account_id) from marts.reported_lists {OF_PERSON} and list_contains($new, platform)"
+    " order by platform, account_id, rank"
+)
 
 
 def summary_of(night: Night, gates: list[GateResult], data_docs: Path) -> NightSummary:
@@ -89,8 +93,7 @@ def _funnel(night: Night) -> list[dict[str, Any]]:
     rows, lists = night.read(RowCounts).counts, night.read(ListCounts).counts
     funnel = []
     for platform in night.platforms:
-        extracted, written = night.find(Extracted, platform), night.find(WrittenBack, platform)
-        loads = extracted.loads if extracted else ()
+        delivery, written = night.find(Delivery, platform), night.find(WrittenBack, platform)
         own = [row for row in rows if row.platform == platform]
         kinds = ("raw_rows", "staged_rows", "duplicate_rows", "quarantined_rows")
         funnel.append(
@@ -100,15 +103,11 @@ def _funnel(night: Night) -> list[dict[str, Any]]:
                 **{kind: sum(getattr(row, kind) for row in own) for kind in kinds},
                 "lists": sum(row.accounts for row in lists if row.platform == platform),
                 "written_back": written.lists if written else None,
-                "stale_days": _stale_days(night, platform) if any(load.stale for load in loads) else 0,
+                "stale_days": (night.as_of - delivery.data_of).days if delivery else 0,
+                "notice": delivery.notice(platform, night.as_of) if delivery else "",
             }
         )
     return funnel
-
-
-def _stale_days(night: Night, platform: str) -> int:
-    newest = [night.loads(platform, table.name)[-1].as_of for table in night.platforms[platform].tables]
-    return (night.as_of - min(newest)).days
 
 
 def _transfers(night: Night) -> list[JudgedSource]:
@@ -140,7 +139,8 @@ def _compared(night: Night) -> list[dict[str, Any]]:
 
 
 def _people(night: Night) -> list[dict[str, Any]]:
-    """A few example persons with what they did and what they are recommended."""
+    """A few example persons with what they did and what they are newly recommended."""
+    new = [platform for platform in night.platforms if not is_frozen(night, platform)]
     with connect(night.settings) as warehouse:
 
         def rows(sql: str, **parameters: object) -> list[dict[str, Any]]:
@@ -155,7 +155,7 @@ def _people(night: Night) -> list[dict[str, Any]]:
                 "accounts": rows(ACCOUNTS, id=person["person_id"]),
                 "events": rows(EVENTS, id=person["person_id"]),
                 "taste": rows(TASTE, id=person["person_id"], as_of=night.as_of),
-                "lists": _lists(rows(LISTS, id=person["person_id"])),
+                "lists": _lists(rows(LISTS, id=person["person_id"], new=new)),
             }
             for person in examples
         ]

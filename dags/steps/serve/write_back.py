@@ -8,9 +8,10 @@ import pyarrow.compute as pc
 
 from dags.steps.conservation import Line, prove
 from dags.steps.night import Night
-from dags.steps.records import WrittenBack
+from dags.steps.records import Delivery, WrittenBack
 from dags.steps.serve.check_lists import TABLE
-from infra.platforms import rows_there
+from dags.steps.serve.frozen import is_frozen
+from infra.platforms import PlatformError, rows_there
 from infra.platforms import write_back as write_to_platform
 from infra.publications import Publication, published_lists, require_current
 
@@ -26,16 +27,30 @@ REMEDY = (
 )
 
 
-def write_back(night: Night, platform: str) -> None:
-    """Give one platform its part of the current publication.
+def write_back(night: Night, platform: str, *, last_try: bool = True) -> None:
+    """Give one platform its part of the current publication, unless it keeps the lists that it has.
+
+    A platform that could not be read tonight may be out of reach still. Then it keeps its lists too, and the night says so.
 
     Raises:
         PublishError: nothing is published yet, or the publication is damaged.
-        PlatformError: the platform's warehouse cannot be written.
+        PlatformError: the platform's warehouse cannot be written, though it could be read tonight, or there is another try.
         GateStopped: the platform has another number of rows than its part of the publication.
     """
     current, _ = require_current(night.lake)
-    changed, lists = write_publication(night, platform, current)
+    if is_frozen(night, platform):
+        log.warning(f"{platform} keeps the lists that it has")
+        return
+    try:
+        changed, lists = write_publication(night, platform, current)
+    except PlatformError as error:
+        if (error.retryable and not last_try) or not _was_out_of_reach(night, platform):
+            raise
+        log.warning(
+            f"{error} {platform} keeps the lists that it has; when it is back, run "
+            f"`crossrec rollback --to {current.publication_id} --apply`"
+        )
+        return
     night.write(WrittenBack(publication_id=current.publication_id, lists=lists, rows_changed=changed), platform)
     log.info(f"{platform}: {changed:,} rows changed" if changed else f"{platform}: has these lists already")
     prove(night, "written_back", _lines(night, platform, current), remedy=REMEDY, platform=platform)
@@ -57,6 +72,11 @@ def _lines(night: Night, platform: str, current: Publication) -> Iterator[Line]:
 
 def _rows_of(lists: pa.Table, platform: str) -> int:
     return int(pc.sum(pc.equal(lists["platform"], platform)).as_py() or 0)
+
+
+def _was_out_of_reach(night: Night, platform: str) -> bool:
+    delivery = night.find(Delivery, platform)
+    return delivery is not None and delivery.data_of < night.as_of and not delivery.is_held
 
 
 def write_publication(night: Night, platform: str, publication: Publication) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import pytest
 from infra.report.night import NightSummary
 
 AS_OF = date(2000, 12, 15)
+NOTICE = "YELLOW: platform 'forum' ships data of 2000-12-14 (no load of 2000-12-15: the database cannot be reached)"
 CONTENDERS = {
     "challenger": 0.0713,
     "champion": 0.0698,
@@ -209,7 +210,8 @@ def _funnel():
     names += ("interactions", "candidates", "lists")
     for platform, values in numbers.items():
         counts = dict(zip(names, values, strict=True))
-        yield {"platform": platform, **counts, "written_back": counts["lists"], "stale_days": int(platform == "forum")}
+        row = {"platform": platform, **counts, "written_back": counts["lists"]}
+        yield row | ({"stale_days": 1, "notice": NOTICE} if platform == "forum" else {})
 
 
 def _conservation():

@@ -97,6 +97,18 @@ def test_the_night_is_as_bad_as_its_worst_gate(facts, summary):
     assert NightSummary.model_validate(worse).verdict == "stop"
 
 
+def test_a_night_that_holds_a_load_is_yellow_and_so_is_one_that_goes_on_with_older_data():
+    check = {"description": "keys", "expectation": "x", "severity": "stop", "success": False}
+    gate = {"gate": "loads", "platform": "shop", "as_of": "2000-12-15", "checks": [check]}
+    for load, verdict in ((None, "stop"), ("held", "warn"), ("accepted", "warn")):
+        summary = NightSummary(as_of="2000-12-15", run_id="x", gates=[gate | {"load": load}])
+        assert summary.verdict == verdict
+    assert NightSummary(as_of="2000-12-15", run_id="x").verdict == "pass"
+    older = {"platform": "shop", "notice": "YELLOW: platform 'shop' ships data of 2000-12-14"}
+    summary = NightSummary(as_of="2000-12-15", run_id="x", funnel=[older])
+    assert (summary.verdict, summary.notices) == ("warn", (older["notice"],))
+
+
 def test_json_round_trip(summary):
     assert NightSummary.model_validate_json(summary.model_dump_json()) == summary
 

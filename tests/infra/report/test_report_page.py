@@ -54,6 +54,8 @@ def test_every_section_platform_and_person_is_there(page, summary):
     assert not read.open
     assert read.tags.count("svg") == 3 + 1 + 1 + 6 + 1 + 3
     assert text.count("How to read it:") == 5
+    [notice] = summary.notices
+    assert text.index(notice) < text.index("412,907")
     for platform in summary.funnel:
         assert platform.platform in text
         assert f"{platform.raw_rows:,}" in text

@@ -27,7 +27,6 @@ def test_everything_a_person_wants_fits_two_screens(summary):
         "(popular)",
     ):
         assert wanted in text
-    assert "forum did not deliver: data of one night ago" in text
     assert "loads forum: expected at most 0.50% of a table's rows unreadable; found posts (0.71%)" in text
 
 
@@ -66,3 +65,14 @@ def test_a_stopped_night_shows_what_stopped_it_and_nothing_that_was_not_made(fac
     assert "✗ training data: expected labels of 0 or 1; found 2 of 9 rows not so" in text
     assert "lists made" not in text
     assert "held-out" not in text
+
+
+def test_a_night_that_goes_on_with_older_data_says_so_in_its_first_line(summary):
+    assert printed(summary, width=160).strip().splitlines()[0] == summary.funnel[-1].notice
+
+
+def test_a_gate_that_held_a_load_is_yellow(facts):
+    held = deepcopy(facts)
+    held["gates"][3]["load"] = "held"
+    held["gates"][3]["checks"][0] |= {"success": False, "severity": "stop"}
+    assert "! load held" in printed(NightSummary.model_validate(held))
