@@ -41,6 +41,8 @@ def nightly():
         chain(
             step("extract", "merge.extract", **EACH_PLATFORM, **RETRIES).expand(platform=platforms),
             step("check_loads", "merge.check_loads", **EACH_PLATFORM).expand(platform=platforms),
+            step("stage", "merge.stage")(),
+            step("check_contents", "merge.check_contents", **EACH_PLATFORM).expand(platform=platforms),
             step("prepare", "merge.prepare")(),
             step("check_reconciliation", "merge.check_reconciliation")(),
             step("link_products", "merge.link")(),

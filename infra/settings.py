@@ -73,6 +73,26 @@ class Settings(BaseSettings):
         " the platform does not have. Raise it where most events are of guests.",
     )
 
+    # --- gates
+    gate_history_days: int = Field(
+        56, ge=14, description="Days before a night whose good loads the gate `contents` learns from."
+    )
+    gate_min_history_days: int = Field(
+        14, ge=5, description="With fewer good days than this the gate `contents` warns and does not stop."
+    )
+    gate_false_stops_per_year: float = Field(
+        0.1,
+        gt=0,
+        le=50,
+        description="Stops of one platform in a year that chance alone may cause in the gate `contents`. Fewer: wider bounds.",
+    )
+    gate_nonsense_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="A load with more than this share in quarantine, or of unknown accounts or items, stops without any past.",
+    )
+
     # --- identity
     token_key: SecretStr = Field(
         SecretStr(DEMO_TOKEN_KEY),

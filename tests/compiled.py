@@ -1,5 +1,7 @@
 """A dbt model's SQL as dbt compiles it, for tests whose warehouse is made by hand: dbt itself needs seconds to begin."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,11 +24,42 @@ def create_tables(warehouse: duckdb.DuckDBPyConnection, *models: str) -> None:
         warehouse.execute(f"create or replace table {_relation(model)} as {compiled(model)}")
 
 
-def compiled(model: str, sources: dict[str, object] | None = None) -> str:
-    """The SQL of a model as a full refresh builds it, where macros read these ``sources`` in dbt's graph."""
+def compiled(model: str, sources: dict[str, object] | None = None, *, incremental: bool = False) -> str:
+    """The SQL of a model, where macros read these ``sources`` in dbt's graph.
+
+    With ``incremental`` it is the SQL that adds to the model's table, otherwise that of a full refresh.
+    """
     environment = _environment()
     environment.globals["graph"]["sources"] = sources or {}
-    return environment.get_template(_files()[model].relative_to(DBT_PROJECT).as_posix()).render()
+    with _adding_to(_relation(model) if incremental else None):
+        return environment.get_template(_files()[model].relative_to(DBT_PROJECT).as_posix()).render()
+
+
+def compiled_text(text: str, *, adding_to: str | None = None) -> str:
+    """SQL with calls of the project's macros; ``adding_to`` is the table that an incremental model would add to."""
+    with _adding_to(adding_to):
+        return _environment().from_string(text).render()
+
+
+class _This:
+    """What `this` is in macros, and whether there is any. Macros keep the objects that they were made with."""
+
+    relation: str | None = None
+
+    def __str__(self) -> str:
+        return self.relation or ""
+
+
+_this = _This()
+
+
+@contextmanager
+def _adding_to(relation: str | None) -> Iterator[None]:
+    _this.relation = relation
+    try:
+        yield
+    finally:
+        _this.relation = None
 
 
 @cache
@@ -43,7 +76,8 @@ def _environment() -> jinja2.Environment:
         "ref": _relation,
         "source": lambda source, table: f"{source}.{table}",
         "env_var": lambda name, default=None: default,
-        "is_incremental": lambda: False,
+        "is_incremental": lambda: _this.relation is not None,
+        "this": _this,
         "return": lambda value: value,
         "graph": {},
         "model": SimpleNamespace(resource_type="model"),

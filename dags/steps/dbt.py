@@ -3,6 +3,7 @@
 from dags.steps.night import Night
 from infra.warehouse import run_dbt
 
+STAGE = "tag:stage"  # seeds, staging and the profiles of loads, which a gate judges before anything reads staging
 LISTS = "tag:lists"  # read the ranked rows of the night, which are not there before every shard is scored
 
 

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -28,6 +29,71 @@ PLACEHOLDERS = {
     "{month}": r"(?P<month>[0-9]{4}-[0-9]{2})",
     "*": r"[^/]*",
 }
+GATE_METRICS = (  # that a platform may widen; those of expectations.contents
+    "accounts.age_band",
+    "accounts.contacts_changed",
+    "accounts.deleted",
+    "accounts.email",
+    "accounts.email_shared",
+    "accounts.gender",
+    "accounts.lost",
+    "accounts.new",
+    "accounts.phone",
+    "accounts.quarantine",
+    "accounts.rows",
+    "accounts.shape",
+    "accounts.status",
+    "accounts.tenure",
+    "events.account_known",
+    "events.account_load",
+    "events.account_shape",
+    "events.account_tenure",
+    "events.accounts",
+    "events.age",
+    "events.category",
+    "events.corrected",
+    "events.device",
+    "events.event_shape",
+    "events.event_type",
+    "events.hour",
+    "events.in_session",
+    "events.item_known",
+    "events.item_load",
+    "events.item_shape",
+    "events.items",
+    "events.known_pair",
+    "events.known_taste",
+    "events.newest",
+    "events.quarantine",
+    "events.repeated",
+    "events.returning",
+    "events.rows",
+    "events.status",
+    "events.value",
+    "items.available",
+    "items.categories_changed",
+    "items.category",
+    "items.creator",
+    "items.description",
+    "items.gtin",
+    "items.imdb_id",
+    "items.isbn",
+    "items.listed",
+    "items.new",
+    "items.price",
+    "items.price_change",
+    "items.quarantine",
+    "items.release_year",
+    "items.rows",
+    "items.shape",
+    "items.status",
+    "items.tenure",
+    "items.title_changed",
+    "items.title_length",
+    "items.title_shape",
+    "items.title_shared",
+    "items.withdrawn",
+)
 DBT_META = ("external_location", "formatter", "plugin")  # options of dbt-duckdb that share the meta with ours
 
 
@@ -242,6 +308,10 @@ class Platform(_Declared):
         strict=True,
         description="People buy or watch its items again and again: lists offer them what they had there.",
     )
+    gate_bounds: dict[str, float] = Field(
+        default_factory=dict,
+        description="How many times wider than learned the bounds of a metric of the gate `contents` are, by metric.",
+    )
     write_back: WriteBack | None = None
     shares_reasons_with: Literal["all", "none"] | tuple[str, ...] = Field(
         "none", description="Platforms whose reasons may name what people did here; its own always may."
@@ -254,6 +324,17 @@ class Platform(_Declared):
         if value in ("all", "none") or (isinstance(value, list) and all(isinstance(name, str) for name in value)):
             return value
         raise ValueError("write all, none, or a list of platforms such as [forum, stream]")
+
+    @field_validator("gate_bounds")
+    @classmethod
+    def _widens_metrics(cls, bounds: dict[str, float]) -> dict[str, float]:
+        if unknown := sorted({*bounds} - {*GATE_METRICS}):
+            near = sorted({close for name in unknown for close in get_close_matches(name, GATE_METRICS)})
+            hint = f" Near: {', '.join(near)}." if near else ""
+            raise ValueError(f"the gate has no metric {', '.join(unknown)}.{hint} docs/runbook.md lists them")
+        if narrow := sorted(name for name, factor in bounds.items() if factor < 1):
+            raise ValueError(f"a factor under 1 would narrow {', '.join(narrow)}. Write 1 or more")
+        return bounds
 
     @field_validator("timezone")
     @classmethod

@@ -16,7 +16,9 @@ HEAVY = ("dbt", "duckdb", "great_expectations", "mlflow", "pandas", "pyarrow", "
 ORDER = [
     ("open_night", "extract"),
     ("extract", "check_loads"),
-    ("check_loads", "prepare"),
+    ("check_loads", "stage"),
+    ("stage", "check_contents"),
+    ("check_contents", "prepare"),
     ("prepare", "check_reconciliation"),
     ("check_reconciliation", "link_products"),
     ("link_products", "link_people"),
@@ -43,7 +45,7 @@ ORDER = [
     ("write_back", "report"),
 ]
 GATES = [
-    *("check_loads", "check_reconciliation", "check_identity"),
+    *("check_loads", "check_contents", "check_reconciliation", "check_identity"),
     *("check_interactions", "judge_sources", "check_training_data", "check_leakage", "check_promotion"),
     *("check_recommendations", "check_lists"),
 ]
@@ -103,7 +105,7 @@ def test_every_task_is_in_the_order_above(nightly: Any) -> None:
 
 def test_mapped_tasks_have_a_name_for_each_of_their_instances(nightly: Any) -> None:
     mapped = [task for task in nightly.tasks if task.is_mapped]
-    assert {task.task_id for task in mapped} == {"extract", "check_loads", "score", "write_back"}
+    assert {task.task_id for task in mapped} == {"extract", "check_loads", "check_contents", "score", "write_back"}
     for task in mapped:
         template = task.partial_kwargs.get("map_index_template")
         assert template, f"{task.task_id} shows as [0], [1], ...: give it a map_index_template"

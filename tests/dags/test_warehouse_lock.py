@@ -16,7 +16,10 @@ LOCKS = ("connect", "lock")  # of infra.warehouse; a block of one of them holds 
 HARMLESS = ("exists", "parent", "name", "with_name")  # what may be asked of the path without opening the file
 HOME = "infra.warehouse"  # the module that locks
 OPENERS = {  # tasks that must be found to open the warehouse, or this test would see nothing
-    "nightly": {"prepare", "link_people", "build_marts", "train_towers", "train", "score", "report"},
+    "nightly": {
+        *("stage", "check_contents", "prepare", "link_people"),
+        *("build_marts", "train_towers", "train", "score", "report"),
+    },
     "tuning": {"tune"},
     "linkage_training": {"train_people", "train_products"},
     "loads": set(),  # it writes a decision down, and nothing else

@@ -11,7 +11,7 @@ import pytest
 
 from dags.steps.merge.check_loads import check_loads
 from dags.steps.merge.extract import extract
-from dags.steps.merge.prepare import prepare
+from dags.steps.merge.stage import stage
 from dags.steps.night import Night
 from dags.steps.records import ServingModel
 from dags.steps.serve.publish import publish
@@ -52,7 +52,7 @@ def test_an_older_damaged_load_is_named_by_the_build_that_meets_it(night_of: Nig
     file = Path(night.lake.uri(f"raw/platform=shop/table=customers/load_date={FIRST}/part-00000.parquet"))
     file.write_bytes(b"PAR1 and then nothing")
     with pytest.raises(WarehouseError) as error:
-        prepare(night)
+        stage(night)
     assert f"the load of platform 'shop', table 'customers' of {FIRST} is damaged" in str(error.value)
     assert f"run the night of {FIRST} again" in str(error.value)
 
@@ -155,5 +155,5 @@ def test_a_full_disk_under_the_warehouse(home: Path, small_disk: Path) -> None:
     before = files(home / "lake" / "publications"), served(home)
     fill(small_disk, leave=2_000_000)
     with pytest.raises(WarehouseError, match="free space where CROSSREC_HOME and the lake lie"):
-        prepare(Night(SECOND, settings=settings))
+        stage(Night(SECOND, settings=settings))
     assert (files(home / "lake" / "publications"), served(home)) == before

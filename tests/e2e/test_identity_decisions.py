@@ -18,6 +18,7 @@ from dags.steps.merge.kinds import PERSON, PRODUCT, Kind
 from dags.steps.merge.known_records import UnknownRecordError
 from dags.steps.merge.link import link_people
 from dags.steps.merge.prepare import prepare
+from dags.steps.merge.stage import stage
 from dags.steps.night import Night
 from dags.steps.records import Linked, MovedShare, Trained
 from expectations.gate import GateResult, GateStopped
@@ -43,6 +44,7 @@ def third(two_nights: TwoNights, tmp_path_factory: pytest.TempPathFactory) -> Ni
 def third_night(night: Night) -> None:
     for platform in night.platforms:
         extract(night, platform)
+    stage(night)
     prepare(night)
     identity_to_lists(night)
 

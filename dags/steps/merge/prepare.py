@@ -1,9 +1,9 @@
-"""Step 3: dbt builds what the linkage reads."""
+"""Step 4: dbt builds what the linkage reads."""
 
-from dags.steps.dbt import build
+from dags.steps.dbt import STAGE, build
 from dags.steps.night import Night
 
 
 def prepare(night: Night) -> None:
-    """Build the staging and intermediate models, with their tests."""
-    build(night, "tag:prepare")
+    """Build the intermediate models, with their tests. Step `stage` built what they read."""
+    build(night, "tag:prepare", exclude=STAGE)

@@ -46,6 +46,7 @@ def _log_to_mlflow(night: Night, page: str) -> None:
 def _gates(night: Night) -> list[GateResult]:
     keys = [
         *(f"loads-{platform}" for platform in night.platforms),
+        *(f"contents-{platform}" for platform in night.platforms),
         *("reconciliation", "identity_persons", "identity_products", "interactions"),
         *("transfer", "training_data", "leakage", "promotion"),
         *(f"recommendations-{platform}" for platform in night.platforms),

@@ -1,0 +1,97 @@
+{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key=['platform', 'load_date'], tags=['stage']) }}
+
+with rows_known as (
+    {{ all_platforms('accounts') }}
+),
+
+{{ rows_to_profile('rows_known') }},
+
+staged as (
+    select * from dated
+    where row_status = 'staged'
+),
+
+-- what was known of an account, and of who else has its address, before each of its rows
+with_past as (
+    select
+        platform,
+        load_date,
+        raw_row,
+        row_number() over versions as nth_version,
+        lag(email_token) over versions as email_token_before,
+        lag(phone_token) over versions as phone_token_before,
+        coalesce(lag(is_deleted) over versions, false) as was_deleted,
+        email_token is not null and first_value(account_id) over same_email != account_id as is_email_shared
+    from staged
+    window
+        versions as (partition by platform, account_id order by {{ order_known('staged') }}),
+        same_email as (partition by platform, email_token order by {{ order_known('staged') }})
+),
+
+known_before as (
+    select
+        lacking.platform,
+        lacking.load_date,
+        count(distinct staged.account_id) as accounts
+    from lacking
+    inner join staged on lacking.platform = staged.platform and staged.load_date < lacking.load_date
+    group by all
+),
+
+facts as (
+    select
+        profiled.*,
+        with_past.nth_version,
+        with_past.email_token_before,
+        with_past.phone_token_before,
+        with_past.is_email_shared,
+        coalesce(profiled.is_deleted, false) and not with_past.was_deleted and with_past.nth_version > 1 as is_lost
+    from profiled
+    left join with_past
+        on
+            profiled.platform = with_past.platform
+            and profiled.load_date = with_past.load_date
+            and profiled.raw_row = with_past.raw_row
+),
+
+final as (
+    {{ counts_by_bucket('accounts', [
+        ('status', 'row_status', 'true'),
+        ('quarantine', "coalesce(reject_reason, '(kept)')", "row_status != 'duplicate'"),
+        ('email', "case when email_token is null then '(none)' else 'given' end", none),
+        ('phone', "case when phone_token is null then '(none)' else 'given' end", none),
+        ('age_band', "coalesce(age_band, '(none)')", none),
+        ('gender', "coalesce(gender, '(none)')", none),
+        ('deleted', 'coalesce(is_deleted, false)', none),
+        ('shape', id_shape('account_id'), none),
+        ('tenure', minutes_bucket('created_at', 'known_at'), none),
+        ('contacts_changed', 'coalesce(email_token != email_token_before, false) or coalesce(phone_token != phone_token_before, false)', "row_status = 'staged' and nth_version > 1"),
+        ('email_shared', 'is_email_shared', "row_status = 'staged' and email_token is not null"),
+    ]) }}
+    {{ numbers_by_day('accounts', [
+        ('rows', 'count(*)', "row_status = 'staged' and not is_first_load", none),
+        (
+            'new', 'count(*)',
+            "row_status = 'staged' and nth_version = 1 and (not is_first_load or cast(created_at as date) + 1 > load_date - " ~ gate_history_days() ~ ')',
+            'case when is_first_load then least(cast(created_at as date) + 1, load_date) else day end',
+        ),
+    ]) }}
+    union all
+    select
+        facts.platform,
+        'accounts' as contract,
+        facts.load_date,
+        false as is_first_load,
+        facts.load_date as day,
+        'lost' as metric,
+        unnest(['true', 'false']) as bucket,
+        cast(unnest([
+            count(*) filter (where facts.is_lost),
+            greatest(0, known_before.accounts - count(*) filter (where facts.is_lost))
+        ]) as double) as amount
+    from facts
+    inner join known_before on facts.platform = known_before.platform and facts.load_date = known_before.load_date
+    group by facts.platform, facts.load_date, known_before.accounts
+)
+
+select * from final

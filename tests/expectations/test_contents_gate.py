@@ -1,0 +1,154 @@
+"""Gate `contents` on platforms by formula: quiet on good nights, and loud on each kind of fault."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from expectations.contents import METRICS, NAMES, Finding, Limits, Loads, frame, judge, suite
+from expectations.gate import run_gate
+from infra.platforms.declaration import GATE_METRICS
+from tests.expectations.corruptions import CORRUPTIONS
+from tests.expectations.generated import FIRST_NIGHT, Generated, Shape, Warehouse
+
+pytestmark = pytest.mark.slow
+NAMES_OF_PLATFORMS = ("shop", "stream", "forum")
+BAD_NIGHT = FIRST_NIGHT + timedelta(24)
+EVERY_NIGHT = Loads(
+    {(name, contract): 1 for name in NAMES_OF_PLATFORMS for contract in ("accounts", "items", "events")}
+)
+HOLIDAY = ((20, 0.6),)
+
+
+def world(seed: int, sizes: tuple[int, ...], **shape: object) -> dict[str, Generated]:
+    return {
+        name: Generated(name, Shape(events=size, **shape), seed)
+        for name, size in zip(NAMES_OF_PLATFORMS, sizes, strict=True)
+    }
+
+
+def up_to(profiles: pa.Table, night: object) -> pa.Table:
+    return profiles.filter(pc.field("load_date") <= night)
+
+
+def stops(findings: list[Finding]) -> list[str]:
+    return [f"{found.metric}: {found.text}" for found in findings if found.stop > 1]
+
+
+@pytest.mark.parametrize(("seed", "sizes"), [(1, (50, 1_000, 2_000)), (2, (50, 300, 1_000))])
+def test_thirty_good_nights_with_a_weekly_rhythm_growth_and_a_holiday_do_not_stop(seed, sizes):
+    platforms = world(seed, sizes, factors=HOLIDAY)
+    profiles = Warehouse(platforms, FIRST_NIGHT + timedelta(30)).profiles()
+    stopped = {
+        (str(night), name): found
+        for night in platforms["shop"].nights
+        for name in platforms
+        if (found := stops(judge(up_to(profiles, night), name, as_of=night, loads=EVERY_NIGHT)))
+    }
+    assert len(stopped) <= 1, stopped
+
+
+@pytest.fixture(scope="module")
+def warehouse() -> Iterator[Warehouse]:
+    """Three weeks of good nights on top of two months, and one more night of two of the platforms."""
+    platforms = world(3, (50, 1_000, 300))
+    made = Warehouse(platforms, BAD_NIGHT)
+    for name in ("shop", "forum"):
+        made.land(name, BAD_NIGHT, platforms[name].load(BAD_NIGHT))
+    yield made
+    made.connection.close()
+
+
+def judged(warehouse: Warehouse, load: dict, **options: object) -> list[Finding]:
+    warehouse.begin()
+    try:
+        warehouse.land("stream", BAD_NIGHT, load)
+        warehouse.profile(BAD_NIGHT)
+        return judge(warehouse.profiles(), "stream", as_of=BAD_NIGHT, loads=EVERY_NIGHT, **options)
+    finally:
+        warehouse.forget()
+
+
+def test_the_same_night_without_a_fault_passes(warehouse):
+    assert stops(judged(warehouse, warehouse.platforms["stream"].load(BAD_NIGHT))) == []
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_a_fault_stops(warehouse, kind):
+    findings = judged(warehouse, CORRUPTIONS[kind](warehouse.platforms["stream"], BAD_NIGHT))
+    assert stops(findings), [(found.metric, round(found.stop, 2), found.text) for found in findings[:5]]
+
+
+def test_a_platform_may_widen_a_metric(warehouse):
+    load = CORRUPTIONS["events: half"](warehouse.platforms["stream"], BAD_NIGHT)
+    metrics = {found.metric for found in judged(warehouse, load) if found.stop > 1}
+    assert metrics
+    assert stops(judged(warehouse, load, bounds=dict.fromkeys(metrics, 3.0))) == []
+
+
+def test_a_young_installation_warns_and_does_not_stop(warehouse):
+    load = CORRUPTIONS["events: a third"](warehouse.platforms["stream"], BAD_NIGHT)
+    findings = judged(warehouse, load, limits=Limits(min_history_days=100))
+    assert stops(findings) == []
+    assert any(found.warn > 1 for found in findings)
+
+
+def test_nonsense_stops_a_young_installation(warehouse):
+    load = CORRUPTIONS["account_id in upper case"](warehouse.platforms["stream"], BAD_NIGHT)
+    findings = judged(warehouse, load, limits=Limits(min_history_days=100))
+    assert [found.metric for found in findings if found.stop > 1] == ["events.account_known"]
+
+
+def test_a_decline_of_a_tenth_a_night_is_told_within_a_week():
+    falling = tuple((15 + number, 0.9 ** (number + 1)) for number in range(8))
+    platforms = world(5, (50, 1_000, 300)) | {"stream": Generated("stream", Shape(events=1_000, factors=falling), 5)}
+    profiles = Warehouse(platforms, FIRST_NIGHT + timedelta(24)).profiles()
+    told = [
+        number
+        for number in range(7)
+        for night in [FIRST_NIGHT + timedelta(15 + number)]
+        if any(
+            found.metric == "events.rows" and found.warn > 1
+            for found in judge(up_to(profiles, night), "stream", as_of=night, loads=EVERY_NIGHT)
+        )
+    ]
+    assert told, "ten per cent less each night for a week, and nobody says so"
+
+
+def test_nobody_learns_from_a_load_that_was_stopped(warehouse):
+    """Each night of the last weeks had five times the events; where they count as good, that is usual."""
+    bad = [BAD_NIGHT - timedelta(number) for number in range(1, 21)]
+    profiles = warehouse.profiles()
+    of_bad = pc.and_(
+        pc.and_(pc.equal(profiles["platform"], "stream"), pc.equal(profiles["metric"], "rows")),
+        pc.is_in(profiles["load_date"], pa.array(bad, pa.date32())),
+    )
+    amount = pc.if_else(of_bad, pc.multiply(profiles["amount"], 5.0), profiles["amount"])
+    changed = profiles.set_column(profiles.schema.get_field_index("amount"), "amount", amount)
+    loads = Loads(EVERY_NIGHT.nights_covered, {"stream": bad})
+    assert usual_rows(judge(changed, "stream", as_of=BAD_NIGHT, loads=EVERY_NIGHT)) > 3_000
+    assert usual_rows(judge(changed, "stream", as_of=BAD_NIGHT, loads=loads)) < 2_000
+
+
+def usual_rows(findings: list[Finding]) -> int:
+    [text] = [found.text for found in findings if found.metric == "events.rows" and "usual" in found.text]
+    return int(text.split("usual ")[1].split(" ")[0].replace(",", ""))
+
+
+def test_the_gate_says_what_was_found_and_what_is_usual(warehouse):
+    findings = judged(warehouse, CORRUPTIONS["device constant"](warehouse.platforms["stream"], BAD_NIGHT))
+    result = run_gate("contents", suite("stream"), frame(findings), as_of=BAD_NIGHT, platform="stream")
+    assert result.verdict == "stop"
+    [failed] = [check for check in result.failed if check.severity == "stop"]
+    assert "events.device (devices of events differ by" in failed.observed
+    assert "mobile" not in failed.observed, "what a source wrote is not printed"
+    assert "usual" in failed.observed
+    assert "gate_bounds" in failed.remedy
+    assert failed.why
+
+
+def test_the_declaration_knows_the_metrics_of_the_gate():
+    assert sorted(NAMES) == list(GATE_METRICS)
+    assert len({*NAMES}) == len(METRICS)
