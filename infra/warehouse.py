@@ -126,9 +126,18 @@ def unstage(settings: Settings, platform: str, load_date: date) -> None:
             " and column_name = 'load_date' and starts_with(table_name, 'stg_' || $platform || '__') order by all",
             {"platform": platform},
         ).fetchall()
+        profiles = warehouse.execute(
+            "select table_name from information_schema.tables where table_schema = 'intermediate'"
+            " and table_type = 'BASE TABLE' and table_name similar to 'int_quality__[a-z]+_profiles' order by all"
+        ).fetchall()
         warehouse.begin()
         for (table,) in tables:
             warehouse.execute(f'delete from staging."{table}" where load_date >= $load_date', {"load_date": load_date})
+        for (table,) in profiles:  # what the gate `contents` learns from
+            warehouse.execute(
+                f'delete from intermediate."{table}" where platform = $platform and load_date >= $load_date',
+                {"platform": platform, "load_date": load_date},
+            )
         warehouse.commit()
 
 

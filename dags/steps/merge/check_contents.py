@@ -1,22 +1,20 @@
 """Step 3's gate: what each platform's load says, beside that platform's own past."""
 
-import logging
 from datetime import date, timedelta
 
+from dags.steps.merge.hold import hold_or_stop
 from dags.steps.night import Night
 from expectations.contents import Limits, Loads, frame, judge, suite
 from expectations.gate import GateResult, run_gate
 from infra.platforms import SourceTable
 from infra.warehouse import query
 
-log = logging.getLogger(__name__)
-
 
 def check_contents(night: Night, platform: str) -> None:
-    """Compare the load of one platform with its good loads before.
+    """Compare the load of one platform with its good loads before. A load that is too different is held.
 
     Raises:
-        GateStopped: names each metric beyond its bound, what was found, what is usual, and the remedy.
+        GateStopped: the platform has no earlier load; names each metric beyond its bound, what was found, what is usual, and the remedy.
     """
     settings = night.settings
     limits = Limits(
@@ -39,9 +37,7 @@ def check_contents(night: Night, platform: str) -> None:
         bounds=night.platforms[platform].gate_bounds,
     )
     result = run_gate("contents", suite(platform), frame(findings), as_of=night.as_of, platform=platform)
-    night.write(result, result.key)
-    log.info(f"gate contents, {platform}: {result.verdict}")
-    result.raise_if_stopped()
+    hold_or_stop(night, platform, result)
 
 
 def _loads(night: Night, limits: Limits) -> Loads:
