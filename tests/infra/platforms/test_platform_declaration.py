@@ -173,7 +173,9 @@ def test_an_unusable_url_is_told_without_its_password(url: str, declare, setting
 def test_a_platform_widens_metrics_of_the_gate_by_their_names(declare):
     platform = declare("sqlite:///x", TABLES.format(meta="meta"), gate_bounds="{items.price: 3.0}")
     assert platform.gate_bounds == {"items.price": 3.0}
-    with pytest.raises(DeclarationError, match=r"gate_bounds: the gate has no metric items\.prices\. Near: items\.price"):
+    with pytest.raises(
+        DeclarationError, match=r"gate_bounds: the gate has no metric items\.prices\. Near: items\.price"
+    ):
         declare("sqlite:///x", TABLES.format(meta="meta"), gate_bounds="{items.prices: 3.0}")
     with pytest.raises(DeclarationError, match=r"gate_bounds: a factor under 1 would narrow items\.price"):
         declare("sqlite:///x", TABLES.format(meta="meta"), gate_bounds="{items.price: 0.5}")
