@@ -19,7 +19,7 @@ BAD_NIGHT = FIRST_NIGHT + timedelta(24)
 EVERY_NIGHT = Loads(
     {(name, contract): 1 for name in NAMES_OF_PLATFORMS for contract in ("accounts", "items", "events")}
 )
-HOLIDAY = ((20, 0.6),)
+HOLIDAY = ((20, 0.5),)  # on all platforms
 
 
 def world(seed: int, sizes: tuple[int, ...], **shape: object) -> dict[str, Generated]:

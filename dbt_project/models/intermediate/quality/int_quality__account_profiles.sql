@@ -34,7 +34,7 @@ known_before as (
         lacking.load_date,
         count(distinct staged.account_id) as accounts
     from lacking
-    inner join staged on lacking.platform = staged.platform and staged.load_date < lacking.load_date
+    inner join staged on lacking.platform = staged.platform and lacking.load_date > staged.load_date
     group by all
 ),
 

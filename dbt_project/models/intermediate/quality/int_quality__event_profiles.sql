@@ -15,21 +15,31 @@ item_rows as (
 {{ rows_to_profile('rows_known') }},
 
 -- events may stand under a former handle, which int_events moves to the present one
+handles as (
+    select
+        platform,
+        account_id,
+        load_date,
+        created_at
+    from account_rows
+    where row_status = 'staged'
+    union all
+    select
+        platform,
+        formerly_account_id as account_id,
+        load_date,
+        created_at
+    from account_rows
+    where row_status = 'staged' and formerly_account_id is not null
+),
+
 known_accounts as (
     select
         platform,
         account_id,
         min(load_date) as first_load,
         min(created_at) as created_at
-    from (
-        select platform, account_id, load_date, created_at
-        from account_rows
-        where row_status = 'staged'
-        union all
-        select platform, formerly_account_id as account_id, load_date, created_at
-        from account_rows
-        where row_status = 'staged' and formerly_account_id is not null
-    )
+    from handles
     group by all
 ),
 

@@ -35,7 +35,7 @@ known_before as (
         lacking.load_date,
         count(distinct staged.item_id) as items
     from lacking
-    inner join staged on lacking.platform = staged.platform and staged.load_date < lacking.load_date
+    inner join staged on lacking.platform = staged.platform and lacking.load_date > staged.load_date
     group by all
 ),
 
@@ -87,22 +87,22 @@ final as (
         ),
     ]) }}
     {%- for metric, condition in [('listed', 'nth_version = 1'), ('withdrawn', 'is_withdrawn')] %}
-    union all
-    select
-        facts.platform,
-        'items' as contract,
-        facts.load_date,
-        false as is_first_load,
-        facts.load_date as day,
-        '{{ metric }}' as metric,
-        unnest(['true', 'false']) as bucket,
-        cast(unnest([
-            count(*) filter (where {{ condition }}),
-            greatest(0, known_before.items - count(*) filter (where {{ condition }}))
-        ]) as double) as amount
-    from facts
-    inner join known_before on facts.platform = known_before.platform and facts.load_date = known_before.load_date
-    group by facts.platform, facts.load_date, known_before.items
+        union all
+        select
+            facts.platform,
+            'items' as contract,
+            facts.load_date,
+            false as is_first_load,
+            facts.load_date as day,
+            '{{ metric }}' as metric,
+            unnest(['true', 'false']) as bucket,
+            cast(unnest([
+                count(*) filter (where {{ condition }}),
+                greatest(0, known_before.items - count(*) filter (where {{ condition }}))
+            ]) as double) as amount
+        from facts
+        inner join known_before on facts.platform = known_before.platform and facts.load_date = known_before.load_date
+        group by facts.platform, facts.load_date, known_before.items
     {%- endfor %}
 )
 
