@@ -91,6 +91,7 @@ PART_NAMES = {
     "joined": "joined into events",
     "deleted_account": "of a deleted account",
     "handle_given_up": "of a handle that nobody held",
+    "renamed_away": "accounts under a newer handle",
     "impression": "impressions",
     "over_daily_cap": "over the daily cap of an account",
     "superseded": "replaced by a newer version",

@@ -33,7 +33,7 @@ account_rows as (
             when
                 accounts.account_id is null
                 and aliases.handle is not null
-                and coalesce(aliases.account_id != rows_known.account_id, true) then 'handle_given_up'
+                and coalesce(aliases.account_id != rows_known.account_id, true) then 'renamed_away'
             when accounts.account_id is null then null
             when
                 accounts.load_date != rows_known.load_date or accounts.raw_row != rows_known.raw_row then 'superseded'
