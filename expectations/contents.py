@@ -36,13 +36,15 @@ class Limits:
     history_days            days that count as the past
     min_history_days        with fewer good days than this the gate warns and does not stop
     false_stops_per_year    stops of one platform in a year that chance alone may cause
-    nonsense_share          share of a load that may be in quarantine, or without a known account or item, whatever the past
+    max_quarantine          share of a load that may be in quarantine, unless a long past has more
+    max_unknown             share of a load's events that may be of unknown accounts or items, unless a long past has more
     """
 
     history_days: int = 56
     min_history_days: int = 14
     false_stops_per_year: float = 0.1
-    nonsense_share: float = 0.5
+    max_quarantine: float = 0.05
+    max_unknown: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -651,8 +653,10 @@ def _share(
 
 
 def _nonsense(of: _Platform, metric: Metric, limits: Limits, wider: float) -> Iterable[Finding]:
-    """Most of the load is of no use. That stops without any past, unless a long past says that it is always so."""
+    """Too much of the load is of no use. That stops without any past, unless a long past says that it is always so."""
     from scipy.stats import beta
+
+    at_most = limits.max_quarantine if metric.name.endswith(".quarantine") else limits.max_unknown
 
     contract = metric.name.partition(".")[0]
     load = of.whole.get(metric.name)
@@ -666,12 +670,12 @@ def _nonsense(of: _Platform, metric: Metric, limits: Limits, wider: float) -> It
     if past is not None and contract not in of.first_loads and len(past.days) >= limits.min_history_days:
         total = past.amounts.sum(axis=1)
         always = past.of(metric.bucket) if metric.bucket else total - past.of("(kept)")
-        if float(np.median(always / np.maximum(total, 1.0))) > limits.nonsense_share / 2:
+        if float(np.median(always / np.maximum(total, 1.0))) > at_most / 2:
             return  # what is learned judges it
     independent = 1 / of.repetition if contract == "events" else 1.0
     surely = float(beta.ppf(NONSENSE_CHANCE, bad * independent, (whole - bad) * independent + 1))
-    text = f"{metric.words} {bad / whole:.1%} of {whole:,.0f} in the whole load, at most {limits.nonsense_share:.0%}"
-    reached = surely / (limits.nonsense_share * wider)
+    text = f"{metric.words} {bad / whole:.1%} of {whole:,.0f} in the whole load, at most {at_most:.0%}"
+    reached = surely / (at_most * wider)
     yield Finding(metric.name, metric.family, text, reached, reached)
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import great_expectations as gx
 
 QUARANTINE_WARN = 0.01
-QUARANTINE_STOP = 0.05
 SMALLEST_BASE = 500
 
 # One row is one part of a line: so many of the rows of a load became this. The row without a part says how many there were.
@@ -73,13 +72,11 @@ def _names(grouped: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(table, pc.fill_null(load, ""), pa.scalar(", "), grouped["stage"], "")
 
 
-def suite(
-    name: str, *, remedy: str, warn_unknown_ids: float = 1.0, max_unknown_ids: float = 1.0
-) -> gx.ExpectationSuite:
+def suite(name: str, *, remedy: str, warn_unknown_ids: float = 1.0) -> gx.ExpectationSuite:
     """Rules over `frame`: every line adds up, little is quarantined, and events are of known accounts and items.
 
-    ``name`` is the gate's, ``remedy`` says where rows of its lines can be lost. The two shares are of tonight's events
-    with an unknown account, and of those with an unknown item.
+    ``name`` is the gate's, ``remedy`` says where rows of its lines can be lost. Shares are of tonight's loads, and only
+    warn: gate `contents` has held a load that is too bad.
     """
     import great_expectations as gx
     import great_expectations.expectations as gxe
@@ -88,36 +85,27 @@ def suite(
     ids = (
         "compare how the platform spells ids in its events and in its table of {records} (case, blanks, leading zeros, "
         "`12.0` for `12`), and mend its staging models or its export. Where such events are normal (guests, deleted "
-        "{records}), raise `{setting}`"
+        "{records}), raise `CROSSREC_WARN_UNKNOWN_IDS`"
     )
     bounds = [
-        *(
-            (
-                "quarantined_share",
-                limit,
-                severity,
-                "of a load's rows in quarantine",
-                "quarantined rows teach the model nothing; many of one reason mean that a source changed",
-                look,
-            )
-            for limit, severity in ((QUARANTINE_STOP, stop), (QUARANTINE_WARN, warn))
+        (
+            "quarantined_share",
+            QUARANTINE_WARN,
+            "of a load's rows in quarantine",
+            "quarantined rows teach the model nothing; many of one reason mean that a source changed",
+            look,
         ),
         *(
             (
                 f"unknown_{record}_share",
-                limit,
-                severity,
+                warn_unknown_ids,
                 f"of tonight's events with {article} {record} that the platform does not have",
                 why,
-                ids.format(records=f"{record}s", setting=setting),
+                ids.format(records=f"{record}s"),
             )
             for record, article, why in (
                 ("account", "an", "such events count for nobody"),
                 ("item", "an", "such events say nothing about any item that a list can show"),
-            )
-            for limit, severity, setting in (
-                (max_unknown_ids, stop, "CROSSREC_MAX_UNKNOWN_IDS"),
-                (warn_unknown_ids, warn, "CROSSREC_WARN_UNKNOWN_IDS"),
             )
         ),
     ]
@@ -154,9 +142,9 @@ def suite(
                 gxe.ExpectColumnValuesToBeBetween(
                     column=column,
                     max_value=limit,
-                    **severity(f"at most {limit:.1%} {what}", why=why, remedy=todo),
+                    **warn(f"at most {limit:.1%} {what}", why=why, remedy=todo),
                 )
-                for column, limit, severity, what, why, todo in bounds
+                for column, limit, what, why, todo in bounds
             ),
         ],
     )

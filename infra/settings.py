@@ -69,8 +69,8 @@ class Settings(BaseSettings):
         0.2,
         ge=0,
         le=1,
-        description="The night stops where more of a platform's events of tonight than this name an account, or an item, that"
-        " the platform does not have. Raise it where most events are of guests.",
+        description="A load is held where more of its events than this name an account, or an item, that the platform does not"
+        " have, unless its past has as many.",
     )
 
     # --- gates
@@ -86,11 +86,11 @@ class Settings(BaseSettings):
         le=50,
         description="Stops of one platform in a year that chance alone may cause in the gate `contents`. Fewer: wider bounds.",
     )
-    gate_nonsense_share: float = Field(
-        0.5,
+    gate_max_quarantine: float = Field(
+        0.05,
         gt=0,
         le=1,
-        description="A load with more than this share in quarantine, or of unknown accounts or items, stops without any past.",
+        description="A load is held where more of it than this is in quarantine, unless its platform's past has as much.",
     )
 
     # --- identity

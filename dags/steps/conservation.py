@@ -47,9 +47,7 @@ def prove(night: Night, gate: str, lines: Iterable[Line], *, remedy: str, platfo
         GateStopped: names each line that does not hold.
     """
     settings, table = night.settings, as_table(lines)
-    rules = suite(
-        gate, remedy=remedy, warn_unknown_ids=settings.warn_unknown_ids, max_unknown_ids=settings.max_unknown_ids
-    )
+    rules = suite(gate, remedy=remedy, warn_unknown_ids=settings.warn_unknown_ids)
     result = run_gate(gate, rules, frame(table, night.as_of), as_of=night.as_of, platform=platform)
     night.write_table(night.key(f"{FOLDER}/{result.key}.parquet"), table)
     night.write(result, result.key)
@@ -113,6 +111,21 @@ def landed_lines(night: Night) -> Iterator[Line]:
     for load in _loads(night):
         if load.as_of == night.as_of:
             yield Line(*_place(load), "landed", load.rows, {"landed": rows_in_files(night.lake, load, night.settings)})
+
+
+def source_lines(night: Night) -> Iterator[Line]:
+    """Rows that the source has by its own count, or records of the files that were read, and what the extract made of them."""
+    for load in _loads(night):
+        if load.as_of == night.as_of:
+            counts = load.counts
+            parts = {
+                "read_before": counts.before_window,
+                "known": counts.known,
+                "waiting": counts.after_window + counts.waiting,
+                "landed": counts.landed,
+            }
+            shown = {part: rows for part, rows in parts.items() if rows or part == "landed"}
+            yield Line(*_place(load), "source", counts.in_source, shown)
 
 
 def staged_lines(night: Night) -> Iterator[Line]:

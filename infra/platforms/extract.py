@@ -344,8 +344,8 @@ class _Extraction:
         again = {file.name for file in changed if file.before}
         loads = [load for load in self.earlier if again & {file.name for file in load.source_files}]
         counts = new.stage(self.earlier if new.is_state else loads, self.lake, self.since, self.until)
-        if not changed and self.earlier:
-            counts = counts.model_copy(update={"gone": self.earlier[-1].counts.gone})
+        gone = counts.gone if changed or not self.earlier else self.earlier[-1].counts.gone
+        counts = counts.model_copy(update={"gone": gone, "in_source": sum(file.records for file in counted)})
         waiting = dict(
             connection.execute(
                 "select _file, count(*) from arrived where _watermark >= $until group by all", {"until": self.until}

@@ -45,9 +45,9 @@ class SourceFile(_Record):
 
 
 class Counts(_Record):
-    """The rows of a load: ``read = landed + known + waiting``, and in a database ``in_source = before_window + read + after_window``.
+    """The rows of a load: ``read = landed + known + waiting``, and ``in_source = before_window + read + after_window``.
 
-    in_source       rows of the table by the database's own count; None for files
+    in_source       rows of the table by the database's own count; records of the files that were read, counted by other code
     before_window   of those, rows whose watermark is before the days that are read again
     after_window    rows whose watermark is days after the night
     read            rows that were read
@@ -59,7 +59,7 @@ class Counts(_Record):
     gone            keys that the load before had, and the source has no more; for tables that are compared whole
     """
 
-    in_source: int | None = None
+    in_source: int = 0
     before_window: int = 0
     after_window: int = 0
     read: int = 0
@@ -73,10 +73,8 @@ class Counts(_Record):
     @property
     def uncounted(self) -> int:
         """Rows that are in no count, or in two; 0 where all is well."""
-        there = self.before_window + self.read + self.after_window if self.in_source is None else self.in_source
-        return abs(there - self.before_window - self.after_window - self.read) + abs(
-            self.read - self.landed - self.known - self.waiting
-        )
+        unread = self.in_source - self.before_window - self.after_window - self.read
+        return abs(unread) + abs(self.read - self.landed - self.known - self.waiting)
 
 
 class Manifest(_Record):

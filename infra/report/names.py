@@ -68,8 +68,21 @@ FUNNEL_STAGES = {
     "written_back": "lists written back",
 }
 # the stages of the conservation table, in the order in which rows pass them; any other stage comes before them
-STAGES = ("landed", "staged", "joined", "fates", "marts", "persons", "accounts", "ranked", "published", "written_back")
+STAGES = (
+    "source",
+    "landed",
+    "staged",
+    "joined",
+    "fates",
+    "marts",
+    "persons",
+    "accounts",
+    "ranked",
+    "published",
+    "written_back",
+)
 STAGE_NAMES = {
+    "source": "rows in the source",
     "landed": "rows loaded",
     "staged": "rows landed",
     "joined": "rows landed",
@@ -82,6 +95,9 @@ STAGE_NAMES = {
     "written_back": "rows published",
 }
 PART_NAMES = {
+    "read_before": "loaded in earlier nights",
+    "known": "known from an earlier load",
+    "waiting": "left for a later night",
     "landed": "in the files",
     "duplicate": "repeated",
     "quarantined": "in quarantine",

@@ -21,7 +21,8 @@ def check_contents(night: Night, platform: str) -> None:
         history_days=settings.gate_history_days,
         min_history_days=settings.gate_min_history_days,
         false_stops_per_year=settings.gate_false_stops_per_year,
-        nonsense_share=settings.gate_nonsense_share,
+        max_quarantine=settings.gate_max_quarantine,
+        max_unknown=settings.max_unknown_ids,
     )
     profiles = query(
         settings,
