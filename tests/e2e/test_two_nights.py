@@ -134,15 +134,21 @@ def test_rollback_serves_the_night_before_everywhere_and_rolling_forward_the_new
     assert "nothing is changed" in dry.stdout
     assert _everything(home) == before
 
-    back = crossrec(home, "rollback", "--apply")
+    back = crossrec(home, "rollback", "--apply", "--who", "ada", "--why", "bad lists")
     assert back.returncode == 0, back.stdout + back.stderr
     assert current(home) == older
     assert served(home) == two_nights.served[FIRST]
 
-    forth = crossrec(home, "rollback", "--to", newer, "--apply")
+    forth = crossrec(home, "rollback", "--to", newer, "--apply", "--why", "they were good")
     assert forth.returncode == 0, forth.stdout + forth.stderr
     assert current(home) == newer
     assert served(home) == two_nights.served[SECOND]
+
+    shown = crossrec(home, "publications")
+    told = [line.split() for line in shown.stdout.splitlines() if newer in line or older in line]
+    assert [words[1] for words in told] == ["4", "3", "2", "1"]
+    assert "ada" in told[1]
+    assert "bad" in told[1]
 
 
 def test_rollback_to_what_never_was_names_what_there_is(home: Path, nothing_published: None) -> None:
