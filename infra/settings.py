@@ -96,6 +96,14 @@ class Settings(BaseSettings):
         description="The night stops where merges and splits would move the lists of more of the accounts than this.",
     )
 
+    # --- nights
+    max_quiet_days: int = Field(
+        7,
+        ge=0,
+        description="A night is refused whose date lies more than this, and the longest `max_staleness_days` of a platform,"
+        " beyond the newest event of all platforms.",
+    )
+
     # --- learning
     horizon_days: int = Field(7, ge=1, description="Days after a snapshot in which its labels happen.")
     snapshot_every_days: int = Field(7, ge=1, description="Spacing of the as-of snapshots that become training data.")

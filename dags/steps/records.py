@@ -39,6 +39,12 @@ def file_name(kind: type[BaseModel], key: str = "") -> str:
     return f"{name}-{key}.json" if key else f"{name}.json"
 
 
+class Finished(Record):
+    """The night ran to its end. `open_night` takes it away, and the last step leaves it again."""
+
+    run_id: str
+
+
 # --- merge
 
 
