@@ -14,6 +14,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from dags.steps.night import Night
 from infra.mlflow.registry import Registry
 from tests.e2e.conftest import (
     FIRST,
@@ -84,6 +85,12 @@ def test_all_platforms_serve_the_publication_that_the_lake_calls_current(two_nig
     assert {row["publication_id"] for rows in lists.values() for row in rows} == {publication}
     table = pq.read_table(two_nights.home / "lake" / "publications" / publication / "lists.parquet")
     assert table.num_rows == sum(len(rows) for rows in lists.values())
+
+
+def test_both_nights_are_finished_and_the_second_is_the_newest(two_nights: TwoNights) -> None:
+    lake = two_nights.home / "lake"
+    assert all((lake / "nights" / f"as_of={as_of}" / "finished.json").exists() for as_of in (FIRST, SECOND))
+    assert Night.newest(settings_of(two_nights.home)) == SECOND
 
 
 def test_people_keep_their_ids_from_night_to_night(two_nights: TwoNights) -> None:
