@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dags.steps.night import Night
 from dags.steps.serve.write_back import write_publication
 from infra.platforms import PlatformError
-from infra.publications import PublishError, kept_publication, require_served, serve_again, served_before
+from infra.publications import PublishError, copy_current, kept_publication, require_served, serve_again, served_before
 from infra.settings import Settings
 
 
@@ -32,7 +32,9 @@ def roll_back(settings: Settings, to: str, *, apply: bool, who: str = "", why: s
     if not apply:
         yield "nothing is changed; `--apply` does it"
         return
-    if target.publication_id != now.publication_id:  # else an earlier rollback did not reach every platform
+    if target.publication_id == now.publication_id:  # an earlier rollback was killed, or did not reach every platform
+        copy_current(night.lake)
+    else:
         serve_again(night.lake, target, now, who, why)
     yield f"{target.publication_id} is current in the lake"
     failures = []
