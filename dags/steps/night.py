@@ -109,12 +109,15 @@ def parsed(kind: type[AnyRecord], content: bytes, where: str) -> AnyRecord:
     """The record that ``content``, the JSON of file ``where``, holds.
 
     Raises:
-        RecordError: an earlier release wrote it.
+        RecordError: an earlier release wrote it, or it is damaged.
     """
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            remedy = "delete it and run its night again, or restore it from a backup"
+            raise RecordError(f"record {where} is damaged", path=where, received=first["msg"], remedy=remedy) from None
         place = ".".join(str(part) for part in first["loc"]) or "the whole record"
         raise RecordError(
             f"record {where} is not one of this release. Received: {place}: {first['msg']}. "

@@ -14,9 +14,10 @@ from pydantic import BaseModel
 
 from expectations.gate import GateResult
 from infra.report.facts import DiversityPrice, Facts, JudgedSource, LinkedFrom, Metric, ObjectiveMetric, OffPolicy
+from infra.state import StateError
 
 
-class RecordError(RuntimeError):
+class RecordError(StateError):
     """A record is missing or has another shape. The message says which one, and what to do."""
 
 

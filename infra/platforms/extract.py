@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.duckdb_connection import duckdb_connection
 from infra.lake import DISK_FULL, Lake
@@ -24,6 +24,7 @@ from infra.platforms.files import file_relation, list_files, open_folder
 from infra.platforms.relation import Relation, identifier, literal
 from infra.platforms.tokens import key_blocks, token
 from infra.settings import Settings
+from infra.state import StateError
 
 ROWS_PER_PART = 5_000_000
 MANIFEST = "_manifest.json"
@@ -150,10 +151,28 @@ def _days(platform: Platform, table: SourceTable, settings: Settings) -> list[da
 
 
 def manifests(lake: Lake, platform: str, table: str) -> Iterator[Manifest]:
-    """Every load of a table, oldest first."""
+    """Every load of a table, oldest first.
+
+    Raises:
+        StateError: A manifest is damaged.
+    """
     for key in lake.list(f"raw/platform={platform}/table={table}/"):
         if key.endswith(f"/{MANIFEST}"):
-            yield Manifest.model_validate_json(lake.read(key)[0])
+            yield _manifest(lake, key)
+
+
+def _manifest(lake: Lake, key: str) -> Manifest:
+    try:
+        return Manifest.model_validate_json(lake.read(key)[0])
+    except ValidationError as error:
+        path, first = lake.uri(key), error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        received = f"{place}: {first['msg']}" if place else first["msg"]
+        load_date = key.split("load_date=")[1].split("/")[0]
+        remedy = (
+            f"restore it from a backup, or delete it and run the night of {load_date} again, which writes its load anew"
+        )
+        raise StateError(f"manifest {path} is damaged", path=path, received=received, remedy=remedy) from None
 
 
 def damaged_files(lake: Lake, load: Manifest) -> list[str]:
