@@ -13,7 +13,7 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.bases.decorator import TaskDecorator
 from airflow.sdk.exceptions import AirflowFailException
 
-from infra.deploy.logs import is_ours, show_our_logs
+from infra.deploy.logs import explained, is_ours, show_our_logs
 
 if TYPE_CHECKING:
     from dags.steps.night import Night
@@ -59,10 +59,11 @@ def resolve(path: str) -> Callable[..., Any]:
 
 @contextmanager
 def readable_log() -> Iterator[None]:
-    """Let the task's log show what the terminal shows, and fail with the message of our own errors alone.
+    """Let the task's log show what the terminal shows, and fail with the message alone of what an operator can understand.
 
     Raises:
-        AirflowFailException: Our own error, with its message. No retry follows, unless the error is one that waiting cures.
+        AirflowFailException: Our own error, or damaged or unreachable state, with the message. No retry follows, unless the error is
+            one that waiting cures.
     """
     show_our_logs()
     processors = structlog.get_config()["processors"]
@@ -71,9 +72,12 @@ def readable_log() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_ours(error) or getattr(error, "retryable", False):
+        told = explained(error)
+        if told is None:
             raise
-        raise AirflowFailException(str(error)) from None
+        if getattr(told, "retryable", False):
+            raise told from None
+        raise AirflowFailException(str(told)) from None
 
 
 def message_alone(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

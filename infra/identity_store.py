@@ -5,6 +5,8 @@ is in the vault where the records are accounts. Nothing in this module knows how
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,6 +15,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from infra.lake import Lake, read_table, write_table
+from infra.state import StateError
+
+FIELDS = {"left", "right", "decision", "who", "when", "why"}  # of a decision by a person
 
 
 class PassedIdentity(BaseModel):
@@ -55,6 +60,17 @@ class PreviousIdentity:
 def identity_key(as_of: date | str, name: str) -> str:
     """Lake key of one table of a night's identity."""
     return f"identity/as_of={as_of}/{name}.parquet"
+
+
+@contextmanager
+def _damage_named(lake: Lake, key: str, remedy: str) -> Iterator[None]:
+    """Say which file is damaged, where its content in this block is no JSON or lacks something."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:  # pydantic's and json's errors are ValueErrors
+        path, received = lake.uri(key), str(error).splitlines()[0]
+        remedy = f"restore it from a backup, or {remedy}"
+        raise StateError(f"{path} is damaged", path=path, received=received, remedy=remedy) from None
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,8 @@ class IdentityStore:
         if not nights:
             return PreviousIdentity()
         newest = max(nights)
-        passed = PassedIdentity.model_validate_json(self.lake.read(self._passed_key(newest))[0])
+        with _damage_named(self.lake, self._passed_key(newest), f"run the night of {newest} again"):
+            passed = PassedIdentity.model_validate_json(self.lake.read(self._passed_key(newest))[0])
         return PreviousIdentity(
             ids=self.ids(newest),
             retired=self.read(newest, f"{self.cluster}_retired"),
@@ -133,7 +150,8 @@ class IdentityStore:
             content, etag = self.lake.read(self._acceptances_key(as_of))
         except FileNotFoundError:
             return [], None
-        return [Acceptance.model_validate(entry) for entry in json.loads(content)], etag
+        with _damage_named(self.lake, self._acceptances_key(as_of), "delete it and accept the changes again"):
+            return [Acceptance.model_validate(entry) for entry in json.loads(content)], etag
 
     def _acceptances_key(self, as_of: date) -> str:
         return f"identity/as_of={as_of}/{self.cluster}_accepted_changes.json"
@@ -153,11 +171,16 @@ class IdentityStore:
 
     def decisions(self) -> tuple[list[dict[str, Any]], str | None]:
         """Every decision by a person as written, the oldest first, and the version of the file."""
+        key = f"identity/{self.cluster}_overrides.jsonl"
         try:
-            text, etag = self.lake.read(f"identity/{self.cluster}_overrides.jsonl")
+            text, etag = self.lake.read(key)
         except FileNotFoundError:
             return [], None
-        return [json.loads(line) for line in text.decode().splitlines()], etag
+        with _damage_named(self.lake, key, "mend the line: each is one decision as a JSON object"):
+            decisions = [dict(json.loads(line)) for line in text.decode().splitlines()]
+            if any(missing := sorted(FIELDS - decision.keys()) for decision in decisions):
+                raise ValueError(f"a decision without {', '.join(missing)}")
+        return decisions, etag
 
     def write_decisions(self, decisions: list[dict[str, Any]], etag: str | None) -> None:
         """Replace the file of this version.
@@ -176,7 +199,7 @@ class IdentityStore:
     def _fingerprints(self, as_of: date) -> pa.Table | None:
         try:
             return read_table(self.lake, self._fingerprints_key(as_of))
-        except (OSError, pa.ArrowException):  # the vault is closed tonight
+        except (OSError, pa.ArrowException, StateError):  # the vault is closed tonight
             return None
 
     def write_fingerprints(self, as_of: date, table: pa.Table) -> None:
@@ -189,7 +212,7 @@ class IdentityStore:
         """By column, how frequent each term was when the model learned. Empty where the vault is closed."""
         try:
             return {column: read_table(self.lake, self._frequencies_key(version, column)) for column in columns}
-        except (OSError, pa.ArrowException):
+        except (OSError, pa.ArrowException, StateError):
             if not self.in_vault:
                 raise
             return {}

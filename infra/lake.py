@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 
 from infra.settings import Settings
+from infra.state import StateError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -83,7 +84,18 @@ def write_table(lake: Lake, key: str, table: pa.Table) -> None:
 
 
 def read_table(lake: Lake, key: str) -> pa.Table:
-    return pq.read_table(io.BytesIO(lake.read(key)[0]))
+    """The table under the key.
+
+    Raises:
+        StateError: The object is no Parquet.
+    """
+    content, _ = lake.read(key)
+    try:
+        return pq.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError) as error:
+        path, received = lake.uri(key), f"{type(error).__name__}, {len(content):,} bytes"
+        remedy = "run the night again that wrote it, or restore it from a backup"
+        raise StateError(f"{path} is damaged", path=path, received=received, remedy=remedy) from None
 
 
 def open_lake(settings: Settings, root: str | None = None) -> Lake:

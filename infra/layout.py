@@ -3,12 +3,13 @@
 import json
 
 from infra.lake import Lake
+from infra.state import StateError
 
 LAYOUT = 3  # a release that changes what an earlier one wrote, and cannot read it, raises this number
 KEY = "layout.json"
 
 
-class OtherLayoutError(RuntimeError):
+class OtherLayoutError(StateError):
     """Another release made the lake. The message says what to do."""
 
 
@@ -17,9 +18,15 @@ def require_layout(lake: Lake) -> None:
 
     Raises:
         OtherLayoutError: nights of another release are in the lake.
+        StateError: the mark is damaged.
     """
     try:
         found = json.loads(lake.read(KEY)[0])["layout"]
+    except (ValueError, TypeError, KeyError):
+        path = lake.uri(KEY)
+        remedy = f'restore it from a backup, or write {{"layout": {LAYOUT}}} there if this release made the lake'
+        received = "no JSON object with a layout"
+        raise StateError(f"{path} is damaged", path=path, received=received, remedy=remedy) from None
     except FileNotFoundError:
         found = "none" if any(lake.list("nights/")) else LAYOUT
         if found == LAYOUT:

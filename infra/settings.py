@@ -138,6 +138,14 @@ class Settings(BaseSettings):
         1000, ge=1, description="Events of one account that count on one day (UTC); the first that were known."
     )
 
+    # --- nights
+    max_quiet_days: int = Field(
+        7,
+        ge=0,
+        description="A night is refused whose date lies more than this, and the longest `max_staleness_days` of a platform,"
+        " beyond the newest event of all platforms.",
+    )
+
     # --- learning
     horizon_days: int = Field(7, ge=1, description="Days after a snapshot in which its labels happen.")
     snapshot_every_days: int = Field(7, ge=1, description="Spacing of the as-of snapshots that become training data.")

@@ -20,6 +20,7 @@ import pyarrow as pa
 from infra.lake import open_lake
 from infra.locks import LockedError, hold
 from infra.settings import PROJECT_ROOT, Settings
+from infra.state import MORE_MEMORY, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ _parsed: "tuple[object, dbtRunnerResult] | None" = None
 OPEN_NOTHING = ("clean", "deps", "list", "ls", "parse")  # dbt's commands that need no warehouse
 
 
-class WarehouseError(RuntimeError):
+class WarehouseError(StateError):
     """The warehouse could not be opened or built; the message says why and what to do."""
 
 
@@ -93,10 +94,11 @@ def _open(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
             read_only=read_only,
             config={"memory_limit": settings.duckdb_memory_limit, "threads": settings.threads},
         )
-    except duckdb.IOException as error:  # by a program that knows nothing of our lock, or the file is damaged
+    except duckdb.Error as error:  # by a program that knows nothing of our lock, or the file is damaged or out of reach
+        said = str(error).splitlines()[0]
         raise WarehouseError(
-            f"warehouse {settings.warehouse_path} cannot be opened. Received: {str(error).splitlines()[0]} "
-            "Remedy: let the program that holds the file finish, and run this again."
+            f"warehouse {settings.warehouse_path} cannot be opened. Received: {said} Remedy: {_remedy(said)}.",
+            path=settings.warehouse_path,
         ) from error
     connection.execute("set TimeZone = 'UTC'")
     return connection
@@ -312,7 +314,13 @@ def _remedy(details: str) -> str:
             f"the load of platform '{platform}', table '{table}' of {load_date} is damaged in the lake: run the night of "
             f"{load_date} again, whose extract writes the same file anew, then this one"
         )
-    if re.search(r"not a valid duckdb|checksum|corrupt", details, re.IGNORECASE):
+    if re.search(r"out of memory|failed to allocate|could not allocate", details, re.IGNORECASE):
+        return MORE_MEMORY
+    if re.search(r"permission denied|read-only file|is a directory|cannot open file", details, re.IGNORECASE):
+        return (
+            "see that it is a file that this user may read and write, on a disk that can be written, and run this again"
+        )
+    if re.search(r"not a valid duckdb|checksum|corrupt|deserialize|failed to load metadata", details, re.IGNORECASE):
         return (
             "delete the warehouse file, which the night builds again from the lake, and see that its disk is not full"
         )

@@ -10,7 +10,7 @@ from rich.markup import escape
 from dags.cli import identity, lists, loads, models, night, operate
 from dags.cli.terminal import console, logs_shown
 from infra.deploy.embedded import QUIET
-from infra.deploy.logs import is_ours
+from infra.deploy.logs import explained
 
 os.environ |= {name: value for name, value in QUIET.items() if name not in os.environ}
 
@@ -28,13 +28,14 @@ app.add_typer(loads.app, name="loads")
 
 
 def main() -> None:
-    """Run the command. Our own errors are messages for people; all other errors keep their traceback."""
+    """Run the command. Our own errors, and what an operator can mend, are messages for people; others keep their traceback."""
     logging.getLogger("infra.locks").propagate = False  # a command that shows all logs would show a wait twice
     try:
         with logs_shown("infra.locks"):
             app()
-    except (RuntimeError, ValueError) as error:
-        if not is_ours(error):
+    except Exception as error:
+        told = explained(error)
+        if told is None:
             raise
-        console.print(f"[red]✗[/red] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[red]✗[/red] {escape(str(told))}", soft_wrap=True)
         sys.exit(1)

@@ -58,24 +58,24 @@ def nightly(
     """
     settings = Settings()
     night_date = parse_date(as_of or DEMO_DATES[demo_size])
-    with home_alone(settings, f"crossrec nightly --date {night_date}"):
-        _run_night(settings, night_date, demo_size)
+    with home_alone(settings, f"crossrec nightly --date {night_date}") as lock:
+        _run_night(settings, night_date, demo_size, lock)
 
 
-def _run_night(settings: Settings, as_of: date, demo_size: Size) -> None:
+def _run_night(settings: Settings, as_of: date, demo_size: Size, lock: int) -> None:
     from dags.steps.night import Night
 
     started = time.monotonic()
     night = Night(as_of, settings=settings)
     if all(platform.connection not in os.environ for platform in night.platforms.values()):
-        _build_demo_apart(demo_size)
+        _build_demo_apart(demo_size, lock)
     environment = airflow_environment(settings)
     with console.status("preparing Airflow's database"):
         prepare_airflow(environment)
     log_file = settings.home / "logs" / f"nightly-{as_of}.log"
     log_file.parent.mkdir(exist_ok=True)
     console.print(f"the night of [bold]{as_of}[/bold]; Airflow's own log: {log_file}", soft_wrap=True)
-    _run_dag(as_of, environment, log_file)
+    _run_dag(as_of, environment, log_file, lock)
 
     from infra.report.night import NightSummary
     from infra.report.terminal import print_summary
@@ -84,22 +84,26 @@ def _run_night(settings: Settings, as_of: date, demo_size: Size) -> None:
     console.print(f"done in {time.monotonic() - started:.0f} s")
 
 
-def _build_demo_apart(size: Size) -> None:
+def _build_demo_apart(size: Size, lock: int) -> None:
     """Build the demo in a process of its own: in this one, the memory that building needs would stay in use all night."""
-    built = subprocess.run([sys.executable, "-m", "dags.cli", "demo", "--size", size], check=False)
+    built = subprocess.run([sys.executable, "-m", "dags.cli", "demo", "--size", size], check=False, pass_fds=[lock])
     if built.returncode:
         raise typer.Exit(built.returncode)
 
 
-def _run_dag(as_of: date, environment: dict[str, str], log_file: Path) -> None:
-    """Run the night in a process of its own, whose output is the log, and show its progress. A red night ends the command."""
+def _run_dag(as_of: date, environment: dict[str, str], log_file: Path, lock: int) -> None:
+    """Run the night in a process of its own, whose output is the log, and show its progress. A red night ends the command.
+
+    That process holds the home's lock too. Where this command is killed, it goes on, and no other night begins beside it.
+    """
     progress_file = log_file.with_suffix(".progress")
     progress_file.write_text("")
     with log_file.open("w") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "dags.cli.run", as_of.isoformat(), str(progress_file)],
+            [sys.executable, "-m", "dags.cli.run", as_of.isoformat(), str(progress_file), str(lock)],
             env=environment,
             cwd=PROJECT_ROOT,
+            pass_fds=[lock],
             stdout=log,
             stderr=subprocess.STDOUT,
         )

@@ -42,8 +42,8 @@ def dbt(context: typer.Context, as_of: NightDate = "") -> None:
 def up(port: Annotated[int, typer.Option(help="Port of Airflow's UI; MLflow's is one above.")] = 8080) -> None:
     """Run Airflow's scheduler, DAG processor and UI, and MLflow's UI, until Ctrl-C stops all of them."""
     settings = Settings()
-    with home_alone(settings, "crossrec up"):
-        serve(settings, port, lambda line: console.print(line, soft_wrap=True))
+    with home_alone(settings, "crossrec up") as lock:
+        serve(settings, port, lambda line: console.print(line, soft_wrap=True), lock)
 
 
 @app.command("settings", hidden=True)

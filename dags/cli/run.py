@@ -1,6 +1,7 @@
 """Run the DAG `nightly` for one night in this process: progress for the terminal, and logs and times for Airflow's UI.
 
-`crossrec nightly` starts it as `python -m dags.cli.run AS_OF PROGRESS_FILE`, in the environment of `airflow_environment`.
+`crossrec nightly` starts it as `python -m dags.cli.run AS_OF PROGRESS_FILE LOCK`, in the environment of `airflow_environment`.
+LOCK is the open lock of the home, which this process holds to its end, also where the command that started it is killed.
 `DAG.test` runs the tasks. It writes no log file of a task and starts the run at its logical date, so listeners do both.
 """
 
@@ -19,6 +20,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from dags.cli.progress import ProgressWriter
 from infra.deploy.logs import PACKAGES, is_ours, show_our_logs
+from infra.locks import inherited
 
 
 class Progress:
@@ -156,4 +158,5 @@ def _set_start(dag_run_id: int, started: datetime) -> None:
 
 
 if __name__ == "__main__":
+    inherited(int(sys.argv[3]), f"the night of {sys.argv[1]}")
     sys.exit(0 if run(sys.argv[1], sys.argv[2]) else 1)

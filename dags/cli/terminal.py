@@ -33,7 +33,9 @@ def parse_date(text: str, given_as: str = "--date") -> date:
         raise typer.BadParameter(f"expected a date as YYYY-MM-DD. Received: {text!r}", param_hint=given_as) from None
 
 
-NightDate = Annotated[str, typer.Option("--date", metavar="YYYY-MM-DD", help="The night; without it, the newest.")]
+NightDate = Annotated[
+    str, typer.Option("--date", metavar="YYYY-MM-DD", help="The night; without it, the newest that ran to its end.")
+]
 
 
 @contextmanager

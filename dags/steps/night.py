@@ -7,7 +7,7 @@ from functools import cached_property
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
-from dags.steps.records import AnyFingerprinted, AnyRecord, RecordError, file_name
+from dags.steps.records import AnyFingerprinted, AnyRecord, Finished, RecordError, file_name
 from infra.lake import Lake, open_lake, read_table, write_table
 from infra.platforms import Manifest, Platform, load_platforms, manifests
 from infra.settings import Settings
@@ -29,8 +29,13 @@ class Night:
 
     @staticmethod
     def newest(settings: Settings) -> date:
-        """The newest night that left anything in the lake; today where there is none."""
-        nights = [key.split("/")[1].partition("=")[2] for key in open_lake(settings).list("nights/")]
+        """The newest night that ran to its end: not one that is running, or failed.
+
+        Where no night did, the newest that left anything in the lake; today where there is none.
+        """
+        keys = list(open_lake(settings).list("nights/as_of="))
+        finished = [key for key in keys if key.endswith(f"/{file_name(Finished)}")]
+        nights = [key.split("/")[1].partition("=")[2] for key in finished or keys]
         return date.fromisoformat(max(nights)) if nights else datetime.now(UTC).date()
 
     @cached_property
@@ -54,6 +59,10 @@ class Night:
         """Leave a record, see `dags.steps.records`. The same step run again replaces it."""
         content = record.model_dump_json(indent=1).encode()
         self.lake.put(self.key(file_name(type(record), key)), content)
+
+    def forget(self, kind: type[BaseModel], key: str = "") -> None:
+        """Take a record away, where there is one."""
+        self.lake.delete(self.key(file_name(kind, key)))
 
     def read(self, kind: type[AnyRecord], key: str = "") -> AnyRecord:
         """The record of this type that a step of this night left.
@@ -100,12 +109,15 @@ def parsed(kind: type[AnyRecord], content: bytes, where: str) -> AnyRecord:
     """The record that ``content``, the JSON of file ``where``, holds.
 
     Raises:
-        RecordError: an earlier release wrote it.
+        RecordError: an earlier release wrote it, or it is damaged.
     """
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            remedy = "delete it and run its night again, or restore it from a backup"
+            raise RecordError(f"record {where} is damaged", path=where, received=first["msg"], remedy=remedy) from None
         place = ".".join(str(part) for part in first["loc"]) or "the whole record"
         raise RecordError(
             f"record {where} is not one of this release. Received: {place}: {first['msg']}. "

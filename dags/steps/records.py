@@ -14,9 +14,10 @@ from pydantic import BaseModel
 
 from expectations.gate import GateResult
 from infra.report.facts import DiversityPrice, Facts, JudgedSource, LinkedFrom, Metric, ObjectiveMetric, OffPolicy
+from infra.state import StateError
 
 
-class RecordError(RuntimeError):
+class RecordError(StateError):
     """A record is missing or has another shape. The message says which one, and what to do."""
 
 
@@ -37,6 +38,12 @@ AnyFingerprinted = TypeVar("AnyFingerprinted", bound=Fingerprinted)
 def file_name(kind: type[BaseModel], key: str = "") -> str:
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
     return f"{name}-{key}.json" if key else f"{name}.json"
+
+
+class Finished(Record):
+    """The night ran to its end. `open_night` takes it away, and the last step leaves it again."""
+
+    run_id: str
 
 
 # --- merge

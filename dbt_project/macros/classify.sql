@@ -89,6 +89,7 @@
         columns=['account_id', 'formerly_account_id', 'email_token', 'phone_token', 'device_token', 'loyalty_token', 'age_band', 'gender', 'created_at', 'is_deleted'],
         reasons=[
             ("account_id is null or account_id = ''", 'no account id'),
+            ("length(account_id) > " ~ longest_text(), 'id too long'),
             ("created_at is null", 'no or unreadable time'),
             ("created_at > known_at + interval 1 day", 'time in the future'),
         ],
@@ -101,6 +102,7 @@
         columns=['item_id', 'title', 'release_year', 'creator', 'gtin', 'isbn', 'imdb_id', 'categories', 'price', 'is_available', 'created_at'],
         reasons=[
             ("item_id is null or item_id = ''", 'no item id'),
+            ("length(item_id) > " ~ longest_text(), 'id too long'),
             ("title is null or trim(title) = ''", 'no title'),
             ("created_at is null", 'no or unreadable time'),
             ("price = cast('nan' as double)", 'price is no number'),
@@ -117,6 +119,7 @@
             ("event_id is null or event_id = ''", 'no event id'),
             ("account_id is null or account_id = ''", 'no account id'),
             ("item_id is null or item_id = ''", 'no item id'),
+            ("greatest(length(event_id), length(account_id), length(item_id)) > " ~ longest_text(), 'id too long'),
             ("occurred_at is null", 'no or unreadable time'),
             ("occurred_at > known_at + interval 1 day", 'time in the future'),
             ("event_type is null or event_type not in (select event_type from " ~ ref('event_types') ~ ")", 'unknown event type'),

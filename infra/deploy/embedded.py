@@ -64,18 +64,21 @@ class HomeInUseError(RuntimeError):
 
 
 @contextmanager
-def home_alone(settings: Settings, what: str) -> Iterator[None]:
+def home_alone(settings: Settings, what: str) -> Iterator[int]:
     """Let one process at a time run nights in the home, to the end of the block: two would share one Airflow and its database.
+
+    Yields the lock, an open file. The processes that do the work get it too (`pass_fds`), so that they hold it to their own end,
+    also where this process is killed.
 
     Raises:
         HomeInUseError: `crossrec nightly` or `crossrec up` already runs in this home.
     """
     with ExitStack() as held:
         try:
-            held.enter_context(hold(settings.home / "night.lock", what))
+            lock = held.enter_context(hold(settings.home / "night.lock", what))
         except LockedError as error:
             raise HomeInUseError(
                 f"another night or `crossrec up` is running in {settings.home}. Received: {error}. "
                 "Remedy: wait until it is done or stop it, or set CROSSREC_HOME to another folder."
             ) from None
-        yield
+        yield lock

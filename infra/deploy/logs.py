@@ -2,6 +2,8 @@
 
 import logging
 
+from pydantic import ValidationError
+
 PACKAGES = ("dags", "expectations", "infra", "ml")  # our own code
 
 
@@ -24,6 +26,23 @@ class OursOrWarning(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno >= logging.WARNING or record.name.partition(".")[0] in PACKAGES
+
+
+def explained(error: BaseException) -> BaseException | None:
+    """What is told of the error without a traceback: an error of our code, or what an operator can mend; None for any other."""
+    if is_ours(error):
+        return error
+    from infra.settings import Settings
+    from infra.state import as_state_error
+
+    if isinstance(error, ValidationError):
+        return _wrong_settings(error) if error.title == Settings.__name__ else None
+    return as_state_error(error, f"MLflow's database {Settings().mlflow_name}")
+
+
+def _wrong_settings(error: ValidationError) -> ValueError:
+    faults = [f"CROSSREC_{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]
+    return ValueError(f"settings that cannot be used. Received: {'; '.join(faults)}. Remedy: see docs/settings.md.")
 
 
 def is_ours(error: BaseException | None) -> bool:

@@ -24,8 +24,11 @@ class ServerError(RuntimeError):
     """A server did not come up; the message names its log."""
 
 
-def serve(settings: Settings, port: int, tell: Callable[[str], None]) -> None:
-    """Run until Ctrl-C or SIGTERM, then stop every server and whatever it started."""
+def serve(settings: Settings, port: int, tell: Callable[[str], None], lock: int) -> None:
+    """Run until Ctrl-C or SIGTERM, then stop every server and whatever it started.
+
+    The servers hold ``lock``, the home's, too: where this process is killed, no night begins beside them.
+    """
     mlflow_port = port + 1
     for wanted in (port, mlflow_port):
         _require_free(wanted)
@@ -40,7 +43,7 @@ def serve(settings: Settings, port: int, tell: Callable[[str], None]) -> None:
     servers: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in _commands(settings, mlflow_port).items():
-            servers[name] = _start(command, environment, logs / f"{name}.log")
+            servers[name] = _start(command, environment, logs / f"{name}.log", lock)
         tell("starting Airflow and MLflow (Ctrl-C stops all of it)")
         _wait_for(f"http://127.0.0.1:{port}/api/v2/monitor/health", "api-server", servers, logs)
         _wait_for(f"http://127.0.0.1:{mlflow_port}/health", "mlflow", servers, logs)
@@ -103,11 +106,17 @@ def prepare_airflow(environment: Mapping[str, str]) -> None:
     prepared.touch()
 
 
-def _start(command: list[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+def _start(command: list[str], environment: Mapping[str, str], log: Path, lock: int) -> "subprocess.Popen[bytes]":
     """In a process group of its own, so that stopping it stops its children too."""
     with log.open("w") as output:
         return subprocess.Popen(
-            command, env=environment, cwd=PROJECT_ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            env=environment,
+            cwd=PROJECT_ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[lock],
         )
 
 

@@ -20,13 +20,18 @@ ADDRESSES = {
     "model_versions": ["source", "storage_location"],
 }
 _SQLITE = "sqlite:///"
-_SECONDS = 60  # to wait for another process that writes
+SECONDS_TO_WAIT = 60  # for another process that writes MLflow's database
 
 
 def embedded_database(settings: Settings) -> Path | None:
     """The SQLite file of MLflow. None where MLflow is on a server or in another kind of database."""
     uri = settings.mlflow_uri
     return Path(uri.removeprefix(_SQLITE)).absolute() if uri.startswith(_SQLITE) else None
+
+
+def patient_uri(settings: Settings) -> str:
+    """The address of MLflow, with which SQLite waits for another process that writes, instead of failing after seconds."""
+    return f"{settings.mlflow_uri}?timeout={SECONDS_TO_WAIT}" if embedded_database(settings) else settings.mlflow_uri
 
 
 def artifact_root(database: Path) -> Path:
@@ -47,7 +52,7 @@ def follow_home(settings: Settings) -> None:
     if database is None or not database.exists():
         return
     root = artifact_root(database)
-    with closing(sqlite3.connect(database, timeout=_SECONDS, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(database, timeout=SECONDS_TO_WAIT, isolation_level=None)) as connection:
         recorded = _recorded_root(connection)
         if recorded is None or recorded == root.as_uri() or not recorded.startswith("file:"):
             return

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from infra.state import StateError
+
 
 @dataclass(frozen=True)
 class ModelVersion:
@@ -44,5 +46,5 @@ class LoggedTrial:
     failed: bool
 
 
-class RegistryError(RuntimeError):
+class RegistryError(StateError):
     """MLflow cannot give or take a version. The message says which one, and what to do."""

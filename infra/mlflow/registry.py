@@ -10,18 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from zipfile import BadZipFile, ZipFile
 
 import mlflow
 import mlflow.artifacts
+import yaml
 from matplotlib.figure import Figure
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, get_model_info
+from mlflow.models import Model
 
+from infra.lake import open_lake
 from infra.mlflow import flavour
 from infra.mlflow.charts import loss_curves
+from infra.mlflow.digests import digests_of, keep_digests, verified_files
 from infra.mlflow.records import LoggedData, ModelVersion, RegistryError
 from infra.mlflow.tracking import Tracking
 from infra.settings import Settings
@@ -40,6 +42,7 @@ class Registry(Tracking):
     def __init__(self, settings: Settings, name: str = "") -> None:
         super().__init__(settings)
         self.name = name or settings.model_name
+        self._lake = open_lake(settings)
 
     # --- aliases
 
@@ -152,27 +155,33 @@ class Registry(Tracking):
                 keras_model=model,
                 input_example=example.to_pandas(),
             )
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{info.model_id}"))
+            keep_digests(self._lake, run.info.run_id, digests_of(folder))
         return self._registered(f"models:/{info.model_id}", run.info.run_id, lineage, info.model_id)
 
     def load(self, version: ModelVersion) -> "tuple[keras.Model, str]":
         """The Keras model, with the layer of this repository, and its features as JSON.
 
+        Nothing of it is unpickled, and nothing is read before its digest is found to be the one in the lake.
+
         Raises:
-            RegistryError: another release made the version, or its files are missing or damaged.
+            RegistryError: another release made the version, or its files are missing, damaged or not those that were logged.
         """
         import keras
 
         try:
-            metadata = get_model_info(version.uri).metadata or {}
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.uri))
+            files = verified_files(self._lake, version, folder)
+            metadata = Model.from_dict(yaml.safe_load(files["MLmodel"])).metadata or {}
             if missing := {flavour.NETWORK, _FEATURES} - metadata.keys():
                 raise ValueError(f"metadata without {', '.join(sorted(missing))}")
             layer = pkgutil.resolve_name(metadata[flavour.NETWORK])
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.uri))
-            file = folder / "data" / "model.keras"
-            _check_archive(file)
-            model = keras.saving.load_model(file, custom_objects={layer.__name__: layer}, compile=False)
+            with tempfile.NamedTemporaryFile(suffix=".keras") as file:  # the bytes that were verified, and no others
+                file.write(files["data/model.keras"])
+                file.flush()
+                model = keras.saving.load_model(file.name, custom_objects={layer.__name__: layer}, compile=False)
             return model, metadata[_FEATURES]
-        except (MlflowException, OSError, BadZipFile) as error:
+        except (MlflowException, OSError) as error:
             raise _damaged(version, error) from error
         except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise _of_another_release(version, error) from error
@@ -206,12 +215,20 @@ class Registry(Tracking):
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
             mlflow.log_artifacts(folder, kind)
+            keep_digests(self._lake, run.info.run_id, digests_of(Path(folder)))
         return self._registered(f"{run.info.artifact_uri}/{kind}", run.info.run_id, lineage)
 
     def load_files(self, version: ModelVersion, kind: Literal["linkage", "towers"]) -> dict[str, bytes]:
-        """The files of `log_files`, by name."""
-        folder = Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=kind))
-        return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+        """The files of `log_files`, by name.
+
+        Raises:
+            RegistryError: they are missing, damaged or not those that were logged.
+        """
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=kind))
+            return verified_files(self._lake, version, folder)
+        except (MlflowException, OSError) as error:
+            raise _damaged(version, error) from error
 
 
 def _log_losses(history: Sequence[Mapping[str, float | None]]) -> None:
@@ -232,13 +249,6 @@ def _log_datasets(datasets: Sequence[LoggedData]) -> None:
 
 def _own(version: MlflowVersion) -> ModelVersion:
     return ModelVersion(version.name, int(version.version), str(version.run_id), dict(version.tags))
-
-
-def _check_archive(file: Path) -> None:
-    """Raises BadZipFile or OSError for a damaged or missing file. Keras says ValueError, as it does for another release's."""
-    with ZipFile(file) as archive:
-        if damaged := archive.testzip():
-            raise BadZipFile(f"{file}: {damaged} is damaged")
 
 
 def _damaged(version: ModelVersion, error: Exception) -> RegistryError:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -13,12 +14,25 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
-from infra.mlflow.addresses import EXPERIMENT, artifact_root, embedded_database, follow_home
+from infra.mlflow import addresses
+from infra.mlflow.addresses import EXPERIMENT, artifact_root, embedded_database, follow_home, patient_uri
 from infra.mlflow.records import LoggedTrial, ModelVersion
 from infra.settings import Settings
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)  # progress and advice; what fails raises
+
+
+@event.listens_for(Engine, "before_cursor_execute", retval=True)
+def _wait_longer(
+    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+) -> tuple[str, Any]:
+    """Let SQLite wait for another process as long as everywhere here. MLflow sets twenty seconds in each of its sessions."""
+    if statement.startswith("PRAGMA busy_timeout"):
+        statement = f"PRAGMA busy_timeout = {round(1000 * addresses.SECONDS_TO_WAIT)}"
+    return statement, parameters
 
 
 class Tracking:
@@ -32,9 +46,10 @@ class Tracking:
         if database:
             database.parent.mkdir(parents=True, exist_ok=True)
         follow_home(settings)
-        mlflow.set_tracking_uri(settings.mlflow_uri)
-        mlflow.set_registry_uri(settings.mlflow_uri)
-        self._client = mlflow.MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
+        uri = patient_uri(settings)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        self._client = mlflow.MlflowClient(uri, uri)
         self._experiment_id = self._experiment(artifact_root(database).as_uri() if database else None)
 
     def _experiment(self, artifacts: str | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -397,14 +397,17 @@ def load_platforms(root: Path) -> list[Platform]:
     faults: list[str] = []
     for file in sorted(root.glob("*/_*__sources.yml")):
         try:
-            sources = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("sources") or []
-        except (yaml.YAMLError, AttributeError):
+            sources = _shaped(yaml.safe_load(file.read_text(encoding="utf-8")), dict, "the file").get("sources")
+            declarations = [_declared(source) for source in _shaped(sources, list, "sources")]
+        except (yaml.YAMLError, UnicodeDecodeError):
             faults.append(
                 f"{file}: not a sources file. Received: no readable YAML mapping. Remedy: correct its indentation."
             )
             continue
-        for source in sources:
-            declared = _declared(source)
+        except _OtherShape as error:
+            faults.append(f"{file}: not a sources file. Received: {error}. Remedy: correct its indentation.")
+            continue
+        for declared in declarations:
             try:
                 platform = Platform.model_validate(declared)
             except ValidationError as error:
@@ -434,22 +437,52 @@ def _unknown_partners(platforms: list[Platform], root: Path) -> Iterator[str]:
             )
 
 
-def _declared(source: dict[str, Any]) -> dict[str, Any]:
+class _OtherShape(ValueError):
+    """A part of a sources file is another kind of YAML than dbt and we read there."""
+
+
+T = TypeVar("T")
+
+
+def _shaped(value: Any, kind: type[T], name: str) -> T:
+    """The value, or an empty one where the file has none."""
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        kinds: dict[type, str] = {dict: "a mapping", list: "a list"}
+        raise _OtherShape(f"{name} is {kinds.get(type(value), 'a text or number')}, and not {kinds[kind]}")
+    return value
+
+
+def _declared(source: Any) -> dict[str, Any]:
     """A dbt source as our models want it: names and meta, without what only dbt reads."""
+    source = _shaped(source, dict, "a source")
+    name = source.get("name")
     tables = [
         {
-            **_named(table),
+            **_named(table, f"a table of source '{name}'"),
             "columns": [
-                {"data_type": column.get("data_type")} | _named(column) for column in table.get("columns") or []
+                {"data_type": column.get("data_type")} | _named(column, f"a column of table '{table.get('name')}'")
+                for column in (
+                    _shaped(column, dict, f"a column of table '{table.get('name')}'")
+                    for column in _shaped(table.get("columns"), list, f"'columns' of table '{table.get('name')}'")
+                )
             ],
         }
-        for table in source.get("tables") or []
+        for table in (
+            _shaped(table, dict, f"a table of source '{name}'")
+            for table in _shaped(source.get("tables"), list, f"'tables' of source '{name}'")
+        )
     ]
-    return {**_named(source), "tables": tables}
+    return {**_named(source, f"source '{name}'"), "tables": tables}
 
 
-def _named(node: dict[str, Any]) -> dict[str, Any]:
-    meta = {**(node.get("meta") or {}), **((node.get("config") or {}).get("meta") or {})}
+def _named(node: dict[str, Any], what: str) -> dict[str, Any]:
+    config = _shaped(node.get("config"), dict, f"'config' of {what}")
+    meta = {
+        **_shaped(node.get("meta"), dict, f"'meta' of {what}"),
+        **_shaped(config.get("meta"), dict, f"'meta' of {what}"),
+    }
     return {"name": node.get("name")} | {option: value for option, value in meta.items() if option not in DBT_META}
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.lake import Lake
+from infra.state import StateError
 
 MANIFEST = "_manifest.json"
 
@@ -116,7 +117,25 @@ def reached(loads: Iterable[Manifest]) -> datetime | None:
 
 
 def manifests(lake: Lake, platform: str, table: str) -> Iterator[Manifest]:
-    """Every load of a table, oldest first."""
+    """Every load of a table, oldest first.
+
+    Raises:
+        StateError: A manifest is damaged.
+    """
     for key in lake.list(f"raw/platform={platform}/table={table}/"):
         if key.endswith(f"/{MANIFEST}"):
-            yield Manifest.model_validate_json(lake.read(key)[0])
+            yield _manifest(lake, key)
+
+
+def _manifest(lake: Lake, key: str) -> Manifest:
+    try:
+        return Manifest.model_validate_json(lake.read(key)[0])
+    except ValidationError as error:
+        path, first = lake.uri(key), error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        received = f"{place}: {first['msg']}" if place else first["msg"]
+        load_date = key.split("load_date=")[1].split("/")[0]
+        remedy = (
+            f"restore it from a backup, or delete it and run the night of {load_date} again, which writes its load anew"
+        )
+        raise StateError(f"manifest {path} is damaged", path=path, received=received, remedy=remedy) from None

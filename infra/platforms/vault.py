@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 
 from infra.lake import Lake
 from infra.platforms.declaration import VAULT_KINDS, Platform, SourceTable
+from infra.state import StateError
 
 COLUMNS = pa.schema([(name, pa.string()) for name in ("platform", "id", *VAULT_KINDS)])
 
 
-class VaultError(RuntimeError):
+class VaultError(StateError):
     """The vault could not be read; the message says why, and quotes nothing of it."""
 
 

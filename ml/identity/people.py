@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from splink.internals.comparison_creator import ComparisonCreator
     from splink.internals.comparison_level_creator import ComparisonLevelCreator
 
+LONGEST_NAME = 1000  # characters; a longer text is no name, and comparing two of them would take hours
 TOKENS = ("email_token", "phone_token", "device_token", "loyalty_token")
 VAULT = ("given_name", "surname", "birth_date", "street", "suburb", "postcode", "state")
 INTERESTS = "interests"
@@ -244,12 +245,15 @@ def overshared_tokens(accounts: pa.Table, max_accounts: int) -> int:
 
 
 def _letters(column: str) -> str:
-    """SQL of a text with lower-case letters, digits and single spaces, without accents; a single Latin letter is null."""
+    """SQL of a text with lower-case letters, digits and single spaces, without accents.
+
+    A single Latin letter is null, and so is a text that is longer than any name.
+    """
     # in other scripts the marks are vowels, or other letters
     accented = rf"regexp_full_match({column}, '[\p{{Latin}}\p{{Greek}}\p{{Cyrillic}}\p{{Common}}\p{{Inherited}}]*')"
     plain = f"case when {accented} then strip_accents(nfc_normalize({column})) else nfc_normalize({column}) end"
     text = rf"trim(regexp_replace(lower({plain}), '[^\p{{L}}\p{{M}}\p{{N}}]+', ' ', 'g'))"
-    return rf"case when not regexp_full_match({text}, '[a-z]?') then {text} end"
+    return rf"case when length({column}) <= {LONGEST_NAME} and not regexp_full_match({text}, '[a-z]?') then {text} end"
 
 
 def _date(column: str) -> str:

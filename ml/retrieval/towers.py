@@ -84,7 +84,7 @@ def _tokens(products: pa.Table) -> tf.RaggedTensor:
     """For each product the rows of its content's embeddings, 1 to TOKENS of them: hashes of the words that describe it."""
 
     def texts(name: str) -> tf.Tensor:
-        return tf.constant(products[name].fill_null("").to_numpy().astype(str))
+        return _text(products[name].fill_null(""))
 
     def several(name: str) -> tf.RaggedTensor:
         split = tf.strings.split(texts(name), "|")
@@ -92,7 +92,7 @@ def _tokens(products: pa.Table) -> tf.RaggedTensor:
 
     def floored(values: pa.ChunkedArray) -> tf.RaggedTensor:
         whole = pc.floor(values).cast(pa.int64()).cast(pa.string()).fill_null("")
-        return tf.strings.split(tf.constant(whole.to_numpy().astype(str)))
+        return tf.strings.split(_text(whole))
 
     price = products["price"].cast(pa.float64())
     price = pc.max_element_wise(pc.if_else(pc.is_finite(price), price, None), 1.0, skip_nulls=False)
@@ -113,6 +113,11 @@ def _tokens(products: pa.Table) -> tf.RaggedTensor:
     nothing = tf.ragged.boolean_mask(tf.fill((first.nrows(), 1), "nothing"), first.row_lengths()[:, None] == 0)
     first = tf.concat([first, nothing], axis=1)
     return tf.ragged.map_flat_values(lambda word: tf.strings.to_hash_bucket_fast(word, TOKEN_ROWS), first)
+
+
+def _text(column: pa.ChunkedArray) -> tf.Tensor:
+    """The texts, each in its own length. An array of numpy's texts would give all of them the length of the longest."""
+    return tf.constant(column.to_numpy(zero_copy_only=False), tf.string)
 
 
 class _Timelines:

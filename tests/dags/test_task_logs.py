@@ -30,7 +30,8 @@ def step(error):
             logger.log(level, "noted")
     raise error
 
-for error in (WarehouseError("the file is gone. Remedy: build it"), KeyError("person_id")):
+full = OSError(28, "No space left on device", "/data/a")
+for error in (WarehouseError("the file is gone. Remedy: build it"), full, KeyError("person_id")):
     try:
         with readable_log():
             step(error)
@@ -46,7 +47,7 @@ NOTED = [
 
 @pytest.fixture(scope="module")
 def lines() -> list[dict[str, Any]]:
-    """The log of a task that fails with an error of ours, and then of one that fails with another."""
+    """The log of tasks that fail: with an error of ours, on a full disk, and with a fault."""
     done = subprocess.run([sys.executable, "-c", TASK], cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -54,12 +55,18 @@ def lines() -> list[dict[str, Any]]:
 
 def test_a_task_logs_what_the_terminal_shows(lines: list[dict[str, Any]]) -> None:
     noted = [(line["logger"], line["level"]) for line in lines if line["event"] == "noted"]
-    assert noted == NOTED * 2
+    assert noted == NOTED * 3
 
 
 def test_a_task_that_fails_with_an_error_of_ours_ends_with_its_message_alone(lines: list[dict[str, Any]]) -> None:
     last = lines[len(NOTED)]
     assert (last["level"], last["event"]) == ("error", "the file is gone. Remedy: build it")
+    assert not {"exception", "error_detail"} & {*last}
+
+
+def test_a_task_that_meets_a_full_disk_says_what_to_do_and_no_more(lines: list[dict[str, Any]]) -> None:
+    last = lines[2 * len(NOTED) + 1]
+    assert last["event"].startswith("/data/a: the disk is full. Received: No space left on device. Remedy: free space")
     assert not {"exception", "error_detail"} & {*last}
 
 

@@ -17,7 +17,7 @@ from dags.steps.records import ServingModel
 from dags.steps.serve.publish import publish
 from dags.steps.serve.roll_back import roll_back
 from infra.platforms import PlatformError
-from infra.publications import PublishError, current_publication, published_lists
+from infra.publications import PublishError, current_publication, published_lists, served_before
 from infra.settings import Settings
 from infra.warehouse import WarehouseError
 from tests.e2e.conftest import FIRST, SECOND, NightOf, TwoNights, crossrec, files, served, settings_of
@@ -63,7 +63,7 @@ def test_a_damaged_publication_is_not_rolled_back_to(home: Path, two_nights: Two
     lists = home / "lake" / "publications" / older / "lists.parquet"
     whole = lists.read_bytes()
     lists.write_bytes(whole[:-1])
-    done = crossrec(home, "rollback", "--apply")
+    done = crossrec(home, "rollback", "--apply", "--why", "tried")
     lists.write_bytes(whole)  # the check that nothing else changed wants it so
     assert done.returncode == 1
     assert f"publication {older} is damaged in the lake" in done.stdout
@@ -145,9 +145,10 @@ def test_a_full_disk_under_the_publication(two_nights: TwoNights, small_disk: Pa
 
     filler.unlink()
     publish(second)
-    after, _ = current_publication(first.lake)
+    after, now = current_publication(first.lake)
     assert after is not None
-    assert (after.as_of, after.previous) == (str(SECOND), before.publication_id)
+    assert now is not None
+    assert (after.as_of, served_before(first.lake, now)) == (str(SECOND), before.publication_id)
 
 
 def test_a_full_disk_under_the_warehouse(home: Path, small_disk: Path) -> None:

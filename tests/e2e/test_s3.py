@@ -18,7 +18,7 @@ from dags.steps.serve.publish import publish
 from dags.steps.serve.roll_back import roll_back
 from dags.steps.serve.write_back import write_back
 from expectations.gate import GateResult
-from infra.publications import current_publication, published_lists
+from infra.publications import current_publication, published_lists, served_before
 from infra.settings import Settings
 from tests.e2e.conftest import FIRST, SECOND
 
@@ -88,8 +88,10 @@ def test_a_publication_in_a_bucket_is_served_and_rolled_back(settings: Settings)
         for platform in night.platforms:
             write_back(night, platform)
         assert in_the_shop(settings) == items
-    newer, _ = current_publication(night.lake)
+    newer, now = current_publication(night.lake)
     assert newer is not None
+    assert now is not None
+    before = served_before(night.lake, now)
     assert newer.as_of == str(SECOND)
 
     said = list(roll_back(settings, "", apply=True))
@@ -97,7 +99,7 @@ def test_a_publication_in_a_bucket_is_served_and_rolled_back(settings: Settings)
     assert in_the_shop(settings) == ["DVD-001404", "DVD-002083"]
     older, _ = current_publication(night.lake)
     assert older is not None
-    assert older.publication_id == newer.previous
+    assert older.publication_id == before
     assert published_lists(night.lake, older).num_rows == 2
 
     list(roll_back(settings, newer.publication_id, apply=True))

@@ -138,6 +138,12 @@ def test_a_platform_that_loses_rows_of_its_lists_is_told(home: Path) -> None:
     assert night.read(GateResult, "written_back-shop").verdict == "stop"
 
 
+def test_both_nights_are_finished_and_the_second_is_the_newest(two_nights: TwoNights) -> None:
+    lake = two_nights.home / "lake"
+    assert all((lake / "nights" / f"as_of={as_of}" / "finished.json").exists() for as_of in (FIRST, SECOND))
+    assert Night.newest(settings_of(two_nights.home)) == SECOND
+
+
 def test_people_keep_their_ids_from_night_to_night(two_nights: TwoNights) -> None:
     first, second = (
         {
@@ -186,15 +192,21 @@ def test_rollback_serves_the_night_before_everywhere_and_rolling_forward_the_new
     assert "nothing is changed" in dry.stdout
     assert _everything(home) == before
 
-    back = crossrec(home, "rollback", "--apply")
+    back = crossrec(home, "rollback", "--apply", "--who", "ada", "--why", "bad lists")
     assert back.returncode == 0, back.stdout + back.stderr
     assert current(home) == older
     assert served(home) == two_nights.served[FIRST]
 
-    forth = crossrec(home, "rollback", "--to", newer, "--apply")
+    forth = crossrec(home, "rollback", "--to", newer, "--apply", "--why", "they were good")
     assert forth.returncode == 0, forth.stdout + forth.stderr
     assert current(home) == newer
     assert served(home) == two_nights.served[SECOND]
+
+    shown = crossrec(home, "publications")
+    told = [line.split() for line in shown.stdout.splitlines() if newer in line or older in line]
+    assert [words[1] for words in told] == ["4", "3", "2", "1"]
+    assert "ada" in told[1]
+    assert "bad" in told[1]
 
 
 def test_rollback_to_what_never_was_names_what_there_is(home: Path, nothing_published: None) -> None:

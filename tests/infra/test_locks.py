@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.locks import LockedError, hold
@@ -70,6 +71,43 @@ def test_who_waits_is_told_for_whom_and_goes_on_when_the_lock_is_free(
         other.stdin.flush()
         with hold(tmp_path / "a.lock", "reads", shared=True, wait=60):
             assert (tmp_path / "a.lock").read_text() == ""
+
+
+HAND_ON = """
+import subprocess, sys
+from pathlib import Path
+from infra.locks import hold
+work = "import sys; from infra.locks import inherited; sys.argv[2:] and inherited(int(sys.argv[1]), 'works'); " \
+    "print('works', flush=True); sys.stdin.readline()"
+with hold(Path(sys.argv[1]), "starts the work") as lock:
+    child = subprocess.Popen([sys.executable, "-c", work, str(lock), *sys.argv[2:]], stdin=subprocess.PIPE, pass_fds=[lock])
+    print(child.pid, flush=True)
+    child.wait()
+"""
+
+
+@pytest.mark.parametrize("writes_a_note", [True, False])
+def test_who_does_the_work_holds_the_lock_when_the_one_who_started_it_is_killed(
+    writes_a_note: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.lock"
+    command = [sys.executable, "-c", HAND_ON, str(path), *(["note"] if writes_a_note else [])]
+    with subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        said = {parent.stdout.readline().strip(), parent.stdout.readline().strip()}
+        worker = psutil.Process(int((said - {"works"}).pop()))
+        parent.kill()
+        parent.wait()
+        named = (
+            rf"process {worker.pid} \(works\)"
+            if writes_a_note
+            else rf"processes that process {parent.pid} .*: {worker.pid}"
+        )
+        with pytest.raises(LockedError, match=named), hold(path, "reads"):
+            pass
+        worker.kill()
+        with hold(path, "reads", wait=60):
+            pass
 
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:

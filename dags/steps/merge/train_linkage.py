@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def newest_linked() -> Night:
-    """The newest night of this installation. Its records are in the warehouse, and training learns from them."""
+    """The newest finished night of this installation. Its records are in the warehouse, and training learns from them."""
     settings = Settings()
     return Night(Night.newest(settings), settings=settings)
 

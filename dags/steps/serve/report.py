@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from dags.steps.night import Night
-from dags.steps.records import ServingModel
+from dags.steps.records import Finished, ServingModel
 from dags.steps.serve.summary import summary_of
 from expectations.data_docs import build_data_docs
 from expectations.gate import GateResult
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def report(night: Night) -> None:
-    """Write the page to the lake and to the MLflow run of the model that scored the night."""
+    """Write the page to the lake and to the MLflow run of the model that scored the night, which is finished then."""
     gates = _gates(night)
     data_docs = build_data_docs(night.settings.home.absolute() / "great_expectations", gates)
     summary = summary_of(night, gates, data_docs)
@@ -25,6 +25,7 @@ def report(night: Night) -> None:
     page = render(summary)
     night.lake.put(night.key("report.html"), page.encode())
     _log_to_mlflow(night, page)
+    night.write(Finished(run_id=night.run_id))
     log.info(f"report: {night.lake.uri(night.key('report.html'))}")
 
 

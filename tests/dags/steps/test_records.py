@@ -99,7 +99,7 @@ def test_a_home_of_another_release_is_refused_before_anything_is_done(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The releases before layouts had numbers left nights without one."""
-    monkeypatch.setattr("dags.steps.merge.open_night._has_loads", lambda _: True)
+    monkeypatch.setattr("dags.steps.merge.open_night._require_data", lambda _: None)
     night.lake.put("nights/as_of=2000-12-14/summary.json", b"{}")
     said = r"another release of crossrec made the lake .*Received: layout none, expected 3\. Remedy: set CROSSREC_HOME"
     with pytest.raises(OtherLayoutError, match=said):
@@ -112,7 +112,7 @@ def test_a_home_of_another_release_is_refused_before_anything_is_done(
 
 
 def test_a_new_home_is_marked_and_stays_good(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dags.steps.merge.open_night._has_loads", lambda _: True)
+    monkeypatch.setattr("dags.steps.merge.open_night._require_data", lambda _: None)
     assert open_night(night) == ["forum", "shop", "stream"]
     night.write(ServingModel(version=None, run_id=None))
     assert open_night(night) == ["forum", "shop", "stream"]

@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from infra.mlflow.digests import digests_of, keep_digests
 from infra.mlflow.records import LoggedData, ModelVersion, RegistryError
 from infra.mlflow.registry import Registry
 from infra.settings import PROJECT_ROOT, Settings
@@ -185,7 +187,10 @@ def test_a_version_of_another_release_says_what_to_do(
     name: str, change: Callable[[Path], object], received: str, registry: Registry, trained: TrainedModel
 ) -> None:
     older = log(registry, trained, "older")
-    change(file_of(registry, older, name))
+    file = file_of(registry, older, name)
+    change(file)
+    folder = file.parent.parent if name == "model.keras" else file.parent
+    keep_digests(registry._lake, older.run_id, digests_of(folder))  # as that release would have
     with pytest.raises(RegistryError) as error:
         registry.load(older)
     message = str(error.value)
@@ -195,6 +200,56 @@ def test_a_version_of_another_release_says_what_to_do(
     assert received in message
     assert message.endswith("or delete it there: the next night trains a new one.")
     assert "\n" not in message
+
+
+def runs_a_command(folder: Path, proof: Path) -> None:
+    """Where the model is loaded, the file ``proof`` is made: by a pickle, or by the module that MLmodel names."""
+
+    class Command:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {proof}",)
+
+    for file in folder.rglob("*.cloudpickle"):
+        file.write_bytes(pickle.dumps(Command()))
+    module = proof.parent / "swapped.py"
+    module.write_text(f"open({str(proof)!r}, 'w')\nclass WideDeep: pass\n")
+    sys.path.append(str(module.parent))
+    replaced("ml.ranking.network.wide_deep:", "swapped:")(folder / "MLmodel")
+
+
+def test_a_swapped_model_is_refused_and_runs_nothing(
+    registry: Registry, trained: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    swapped = log(registry, trained, "swapped")
+    folder = file_of(registry, swapped, "MLmodel").parent
+    runs_a_command(folder, tmp_path / "proof")
+    with pytest.raises(RegistryError, match=r"not those that were logged .*Received: MLmodel, data/custom_objects"):
+        registry.load(swapped)
+    assert not (tmp_path / "proof").exists()
+
+
+def test_a_version_without_digests_in_the_lake_is_refused(registry: Registry, trained: TrainedModel) -> None:
+    foreign = log(registry, trained, "foreign")
+    registry._lake.delete(f"models/{foreign.run_id}.json")
+    with pytest.raises(RegistryError, match=r"the lake has no digests of it .*to train it anew, delete it there"):
+        registry.load(foreign)
+
+
+def test_a_swapped_file_of_a_linkage_model_is_refused(settings: Settings) -> None:
+    people = Registry(settings, "crossrec-others")
+    files = {"model.json": b"{}", "interests.parquet": b"PAR1"}
+    version = people.log_files(files, {}, kind="linkage", as_of=date(2000, 12, 15), metrics={}, tags={})
+    assert people.load_files(version, "linkage") == files
+    [folder] = Path(settings.home, "mlflow", "artifacts").rglob(f"{version.run_id}/artifacts/linkage")
+    (folder / "unknown.txt").write_text("not logged, and not read")
+    assert people.load_files(version, "linkage") == files
+    (folder / "interests.parquet").write_bytes(b"PAR2")
+    with pytest.raises(RegistryError, match=r"not those that were logged .*Received: interests.parquet"):
+        people.load_files(version, "linkage")
+    (folder / "interests.parquet").unlink()
+    with pytest.raises(RegistryError, match="its files are missing or damaged"):
+        people.load_files(version, "linkage")
 
 
 def test_two_models_of_one_name_are_refused(settings: Settings, trained: TrainedModel, version: ModelVersion) -> None:

@@ -1,8 +1,14 @@
 """What a sources file may say, and what it hears when it says something else."""
 
+import contextlib
+import copy
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from infra.platforms import DeclarationError, PlatformError, load_platforms
 from infra.settings import PROJECT_ROOT, Settings
@@ -179,3 +185,91 @@ def test_a_platform_widens_metrics_of_the_gate_by_their_names(declare):
         declare("sqlite:///x", TABLES.format(meta="meta"), gate_bounds="{items.prices: 3.0}")
     with pytest.raises(DeclarationError, match=r"gate_bounds: a factor under 1 would narrow items\.price"):
         declare("sqlite:///x", TABLES.format(meta="meta"), gate_bounds="{items.price: 0.5}")
+
+
+WHOLE: Any = {
+    "sources": [
+        {
+            "name": "shop",
+            "config": {
+                "meta": {"connection": "CROSSREC_SHOP_URL", "demo": "sqlite:///x", "write_back": {"table": "t"}}
+            },
+            "meta": {"shares_reasons_with": ["shop"]},
+            "tables": [
+                {
+                    "name": "orders",
+                    "config": {"meta": {"key": ["order_no"], "contract": "events", "watermark": "changed"}},
+                    "columns": [
+                        {"name": "order_no", "data_type": "VARCHAR"},
+                        {"name": "changed"},
+                        {"name": "mail", "config": {"meta": {"identifier": "token", "kind": "email"}}},
+                    ],
+                }
+            ],
+        }
+    ]
+}
+SHAPES: list[Any] = [
+    None,
+    [],
+    {},
+    "text",
+    5,
+    1.5,
+    True,
+    [None],
+    ["text"],
+    [[]],
+    {1: 2},
+    {"name": None},
+    {"name": []},
+    date(2000, 1, 1),
+]
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every node of the YAML."""
+    yield path
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, child in children:
+        yield from places(child, (*path, name))
+
+
+def with_shape(node: Any, path: tuple[Any, ...], shape: Any) -> Any:
+    """The YAML with ``shape`` in the place of one node."""
+    if not path:
+        return shape
+    changed = copy.copy(node)
+    changed[path[0]] = with_shape(node[path[0]], path[1:], shape)
+    return changed
+
+
+@pytest.mark.parametrize("place", places(WHOLE), ids=lambda place: ".".join(map(str, place)) or "file")
+def test_yaml_of_any_other_shape_is_a_fault_of_the_declaration(place: tuple[Any, ...], tmp_path: Path) -> None:
+    file = tmp_path / "shop" / "_shop__sources.yml"
+    file.parent.mkdir()
+    file.write_text(yaml.safe_dump(WHOLE))
+    assert load_platforms(tmp_path)
+    for shape in SHAPES:
+        file.write_text(yaml.safe_dump(with_shape(WHOLE, place, shape)))
+        with contextlib.suppress(DeclarationError):
+            load_platforms(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ("- sources", "the file is a list, and not a mapping"),
+        ("sources: {name: shop}", "sources is a mapping, and not a list"),
+        ("sources: [shop]", "a source is a text or number, and not a mapping"),
+        ("sources: [{name: shop, tables: orders}]", "'tables' of source 'shop' is a text or number, and not a list"),
+        ("sources: [{name: shop, tables: [{name: a, columns: [b]}]}]", "a column of table 'a' is a text or number"),
+        ("sources: [{name: shop, meta: [1]}]", "'meta' of source 'shop' is a list, and not a mapping"),
+    ],
+)
+def test_another_shape_is_named_with_its_place(text: str, received: str, tmp_path: Path) -> None:
+    file = tmp_path / "shop" / "_shop__sources.yml"
+    file.parent.mkdir()
+    file.write_text(text)
+    with pytest.raises(DeclarationError, match=f"not a sources file. Received: {received}.*Remedy: correct"):
+        load_platforms(tmp_path)

@@ -79,7 +79,13 @@ def test_a_name_keeps_the_letters_of_its_script_and_nothing_else(written: str, l
     assert compared(given_name=written) == {"given_name": level}
 
 
-@pytest.mark.parametrize("nothing", [None, "", "   ", "-", "J", "j.", "?!"])
+def test_a_name_of_a_million_characters_costs_nothing() -> None:
+    accounts = [account(f"shop:{n}", **ADA) | {"given_name": "n" * 1_000_000 + str(n)} for n in range(2)]
+    assert records(*accounts)["given_name"].null_count == 2
+    assert compared(given_name="n" * 1000) == {"given_name": "n" * 1000}
+
+
+@pytest.mark.parametrize("nothing", [None, "", "   ", "-", "J", "j.", "?!", "n" * 1001])
 def test_an_initial_or_no_letter_says_nothing(nothing: str | None) -> None:
     assert compared(given_name=nothing, surname=nothing, street=nothing, postcode=nothing) == {}
 

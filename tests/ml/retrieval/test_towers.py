@@ -1,5 +1,7 @@
 """The two towers: they tell tastes apart, also for products without interactions, and give the same vectors for the same interactions."""
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,6 +44,19 @@ def fits(vectors: pa.Table) -> tuple[list[str], list[str], np.ndarray]:
     persons, products = (vectors.filter(pc.equal(vectors["kind"], kind)) for kind in ("person", "product"))
     of_persons, of_products = (np.stack(table["vector"].to_pylist()) for table in (persons, products))
     return persons["id"].to_pylist(), products["id"].to_pylist(), of_persons @ of_products.T
+
+
+def test_a_text_costs_its_own_length() -> None:
+    """As numpy's text, 44 titles of which one has a million characters would take 170 MB."""
+    products = pa.concat_tables([catalogue()] * 2)
+    titles = ["t" * 1_000_000, *products["title"].to_pylist()[1:]]
+    long = products.set_column(products.column_names.index("title"), "title", pa.array(titles))
+    tracemalloc.start()
+    tokens = module._tokens(long)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6
+    assert tokens[1:].to_list() == module._tokens(products)[1:].to_list()
 
 
 @pytest.fixture(scope="module")

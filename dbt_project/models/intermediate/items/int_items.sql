@@ -7,7 +7,13 @@ category_names as (
 ),
 
 newest as (
-    select *
+    select
+        * replace (
+            {{ bounded('title') }} as title,
+            {{ bounded('description') }} as description,
+            {{ bounded('creator') }} as creator,
+            {{ bounded('categories') }} as categories
+        )
     from rows_known
     where row_status = 'staged' and known_at < {{ as_of() }}
     qualify row_number() over (
