@@ -56,6 +56,7 @@ class Metric:
     named   whether a message may name buckets: they are ours, or a seed's, and never what a source wrote
     rises   only a rise matters: there cannot be too few of them
     warns   it never stops: a platform may do so on purpose
+    unseen  whether buckets never seen are judged by themselves; not where an eager account or a busy night makes new ones
     floor   how much larger than elsewhere a difference has to be before it matters
     """
 
@@ -67,6 +68,7 @@ class Metric:
     named: bool = False
     rises: bool = False
     warns: bool = False
+    unseen: bool = True
     floor: float = 1.0
 
 
@@ -90,22 +92,37 @@ METRICS = (
     Metric("events.category", "mix", "values", "categories of events"),
     Metric("events.hour", "mix", "times", "hours of the day of events (UTC)", named=True),
     Metric("events.age", "mix", "times", "minutes from event to arrival (power of two)", named=True),
-    Metric("events.account_known", "share", "references", "share of events of unknown accounts", "unknown", rises=True),
+    Metric(
+        "events.account_known",
+        "share",
+        "references",
+        "share of active accounts that are unknown",
+        "unknown",
+        rises=True,
+    ),
     Metric("events.item_known", "share", "references", "share of events of unknown items", "unknown", rises=True),
-    Metric("events.account_shape", "mix", "references", "characters of account ids in events", named=True),
+    Metric("events.account_shape", "mix", "references", "characters of active accounts' ids", named=True),
     Metric("events.item_shape", "mix", "references", "characters of item ids in events", named=True),
     Metric("events.event_shape", "mix", "references", "characters of event ids", named=True),
-    Metric("events.account_tenure", "mix", "behaviour", "minutes from sign-up to event (power of two)", named=True),
+    Metric(
+        "events.account_tenure",
+        "mix",
+        "behaviour",
+        "minutes from sign-up to event (power of two) of accounts",
+        named=True,
+    ),
+    Metric("events.busiest_account", "volume", "behaviour", "events of the busiest account", rises=True),
     Metric(
         "events.account_load",
         "mix",
         "behaviour",
         "events of one account in a night (half powers of two)",
         named=True,
-        floor=1.6,
+        unseen=False,
     ),
+    Metric("events.top_item", "share", "behaviour", "share of events on the most popular item", "true"),
     Metric(
-        "events.item_load", "mix", "behaviour", "share of one item in a night (power of two)", named=True, floor=1.6
+        "events.item_load", "mix", "behaviour", "share of one item in a night (power of two)", named=True, unseen=False
     ),
     Metric(
         "events.repeated", "share", "repeats", "share of events that came before under another id", "true", rises=True
@@ -542,7 +559,8 @@ def _finding_of_volume(found: _Volume, shared: float, metric: Metric, limits: Li
         return _finding(metric, text, max(0.0, deviation), found.usual, floors, limits, wider)
     text = f"{metric.words} {found.amount:,.0f}, usual {low:,.0f} to {high:,.0f}"
     floors = (float(np.log(WARN_FACTOR)), float(np.log(STOP_FACTOR)))
-    return _finding(metric, text, abs(deviation), found.usual, floors, limits, wider)
+    deviation = max(0.0, deviation) if metric.rises else abs(deviation)
+    return _finding(metric, text, deviation, found.usual, floors, limits, wider)
 
 
 def _level(found: _Volume, metric: Metric, wider: float) -> Iterable[Finding]:
@@ -672,7 +690,7 @@ def _nonsense(of: _Platform, metric: Metric, limits: Limits, wider: float) -> It
         always = past.of(metric.bucket) if metric.bucket else total - past.of("(kept)")
         if float(np.median(always / np.maximum(total, 1.0))) > at_most / 2:
             return  # what is learned judges it
-    independent = 1 / of.repetition if contract == "events" else 1.0
+    independent = 1 / of.repetition if contract == "events" and metric.name != "events.account_known" else 1.0
     surely = float(beta.ppf(NONSENSE_CHANCE, bad * independent, (whole - bad) * independent + 1))
     text = f"{metric.words} {bad / whole:.1%} of {whole:,.0f} in the whole load, at most {at_most:.0%}"
     reached = surely / (at_most * wider)
@@ -688,7 +706,8 @@ def _mix(compared: _Compared, metric: Metric, limits: Limits, wider: float) -> I
     elsewhere = pooled - compared.past  # what the other days have
     unseen = np.where(elsewhere > 0, 0.0, compared.past).sum(axis=1)
     new = float(compared.tonight[pooled <= 0].sum())
-    yield _share(compared, metric, f"{metric.words}: never seen", new, unseen, limits, wider, rises=True)
+    if metric.unseen:
+        yield _share(compared, metric, f"{metric.words}: never seen", new, unseen, limits, wider, rises=True)
     if "(none)" in compared.buckets:
         yield _share(compared, metric, f"{metric.words}: none", *compared.at("(none)"), limits, wider)
     yield from _distance(compared, metric, elsewhere, limits, wider)

@@ -78,6 +78,8 @@ def counted() -> dict[tuple[str, str, str], float]:
         (("2000-12-15", "age", "ahead 5"), 1),
         (("2000-12-14", "known_pair", "true"), 1),
         (("2000-12-15", "independent_rows", "all"), 2),
+        (("2000-12-15", "busiest_account", "all"), 1),
+        (("2000-12-15", "top_item", "true"), 1),
     ],
 )
 def test_events_are_counted(counted: dict[tuple[str, str, str], float], place: Any, amount: float) -> None:
@@ -92,7 +94,7 @@ def test_profiles_have_every_staged_row_of_the_weeks_they_cover(nightly: Any) ->
             f"select load_date, count(*) from staging.stg_{platform}__events where row_status = 'staged'"
             f" and (load_date > date '2000-12-07' or known_at >= date '2000-10-13') group by all"
         )
-        for metric in ("event_type", "hour", "account_known"):
+        for metric in ("event_type", "hour", "item_known"):
             profiled = rows(
                 "select load_date, sum(amount)::bigint from intermediate.int_quality__load_profiles"
                 f" where platform = '{platform}' and contract = 'events' and metric = '{metric}' group by all"

@@ -127,10 +127,8 @@ facts as (
         count(*) over (
             partition by profiled.platform, profiled.load_date, profiled.day, profiled.row_status, profiled.item_id
         ) as rows_of_item,
-        lag(profiled.occurred_at) over (
-            partition by profiled.platform, profiled.load_date, profiled.day, profiled.row_status, profiled.account_id
-            order by profiled.occurred_at, profiled.raw_row
-        ) as account_occurred_before
+        row_number() over account_of_day = 1 as is_first_of_account,
+        lag(profiled.occurred_at) over account_of_day as account_occurred_before
     from profiled
     left join with_past
         on
@@ -140,8 +138,14 @@ facts as (
     left join known_accounts
         on profiled.platform = known_accounts.platform and profiled.account_id = known_accounts.account_id
     left join known_items on profiled.platform = known_items.platform and profiled.item_id = known_items.item_id
+    window
+        account_of_day as (
+            partition by profiled.platform, profiled.load_date, profiled.day, profiled.row_status, profiled.account_id
+            order by profiled.occurred_at, profiled.raw_row
+        )
 ),
 
+-- what is said of accounts is counted by account: one eager account says nothing of the platform
 final as (
     {{ counts_by_bucket('events', [
         ('status', 'row_status', 'true'),
@@ -152,12 +156,12 @@ final as (
         ('hour', 'hour(occurred_at)', none),
         ('age', minutes_bucket('occurred_at', 'known_at'), none),
         ('category', "coalesce(category, '(none)')", none),
-        ('account_known', "case when is_account_known then 'known' else 'unknown' end", none),
+        ('account_known', "case when is_account_known then 'known' else 'unknown' end", "row_status = 'staged' and is_first_of_account"),
         ('item_known', "case when is_item_known then 'known' else 'unknown' end", none),
-        ('account_shape', id_shape('account_id'), none),
+        ('account_shape', id_shape('account_id'), "row_status = 'staged' and is_first_of_account"),
         ('item_shape', id_shape('item_id'), none),
         ('event_shape', id_shape('event_id'), none),
-        ('account_tenure', minutes_bucket('account_created_at', 'known_at'), none),
+        ('account_tenure', minutes_bucket('account_created_at', 'known_at'), "row_status = 'staged' and is_first_of_account"),
         ('account_load', power_bucket('rows_of_account', 2), none),
         ('item_load', power_bucket('rows_of_item / rows_of_day'), none),
         ('repeated', 'is_repeated', none),
@@ -172,8 +176,24 @@ final as (
         ('accounts', 'count(distinct account_id)', none, none),
         ('items', 'count(distinct item_id)', none, none),
         ('independent_rows', 'count(*) * count(*) / sum(rows_of_account)', none, none),
+        ('busiest_account', 'max(rows_of_account)', none, none),
         ('newest', "greatest(0, datediff('minute', max(least(occurred_at, known_at)), cast(max(day) as timestamp)))", none, none),
     ]) }}
+    {%- for bucket, amount in [('true', 'max(rows_of_item)'), ('false', 'count(*) - max(rows_of_item)')] %}
+        union all
+        select
+            platform,
+            'events' as contract,
+            load_date,
+            is_first_load,
+            day,
+            'top_item' as metric,
+            '{{ bucket }}' as bucket,
+            cast({{ amount }} as double) as amount
+        from facts
+        where row_status = 'staged'
+        group by all
+    {%- endfor %}
 )
 
 select * from final
