@@ -1,7 +1,8 @@
 """The demo's platforms, to be damaged: tonight's rows of a table as text, and back into the platform's own warehouse."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -137,27 +138,32 @@ class BadSource:
             self._to_file(connection)
 
     def _to_database(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Tonight's rows in place of the source's; a column that no longer holds its type becomes text."""
-        table, known = f"source.{self.sheet.table}", f"cast({self.sheet.known} as timestamp)"
+        """Tonight's rows in place of the source's; a column of DuckDB that no longer holds its type becomes text."""
+        begins, ends = self.window
+        known, table = self.sheet.known, f"source.{self.sheet.table}"
+        replaced = f"{known} < '{ends}'"
+        if self.sheet.contract == "events":
+            replaced += f" and {known} >= '{begins}'"
+        if WAREHOUSES[self.sheet.platform][1] == "sqlite":
+            rows = connection.execute("from rows").fetchall()
+            connection.execute("detach source")
+            self._to_sqlite(replaced, rows)
+            return
         types = {name: kind for name, kind, *_ in connection.execute(f"describe {table}").fetchall()}
-        bad = [name for name, kind in types.items() if not _fits(connection, name, kind)]
-        whole = self.sheet.contract != "events"
-        kept = f"{known} >= cast('{self.window[1]}' as timestamp)"
-        kept += "" if whole else f" or {known} < cast('{self.window[0]}' as timestamp)"
-        replaced = ", ".join(f"cast({name} as varchar) as {name}" for name in bad)
-        connection.execute(
-            f"create temp table kept as select *{f' replace ({replaced})' if bad else ''} from {table} where {kept}"
-        )
-        columns = ", ".join(
-            name if name in bad else f"cast({name} as {kind}) as {name}" for name, kind in types.items()
-        )
-        if bad:
-            connection.execute(f"drop table {table}")
-            connection.execute(f"create table {table} as from kept")
-        else:
-            connection.execute(f"delete from {table}")
-            connection.execute(f"insert into {table} from kept")
+        for name in [name for name, kind in types.items() if not _fits(connection, name, kind)]:
+            connection.execute(f"alter table {table} alter column {name} type varchar")
+            types[name] = "varchar"
+        columns = ", ".join(f"cast({name} as {kind}) as {name}" for name, kind in types.items())
+        connection.execute(f"delete from {table} where {replaced}")
         connection.execute(f"insert into {table} select {columns} from rows")
+
+    def _to_sqlite(self, replaced: str, rows: list[tuple[str | None, ...]]) -> None:
+        """By SQLite's own client: it gives each text the type of its column, and keeps as text what has another."""
+        with closing(sqlite3.connect(self.demo / WAREHOUSES[self.sheet.platform][0])) as client, client:
+            client.execute(f"delete from {self.sheet.table} where {replaced}")
+            if rows:
+                marks = ", ".join("?" * len(rows[0]))
+                client.executemany(f"insert into {self.sheet.table} values ({marks})", rows)
 
     def _to_file(self, connection: duckdb.DuckDBPyConnection) -> None:
         broken = []

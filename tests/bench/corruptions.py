@@ -207,7 +207,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     ),
     "last month again under the same ids": ("id", "insert into rows from earlier where days_ago between 1 and 30"),
     "one robot with a thousand events": (
-        "account",
+        "account item",
         "insert into rows select rows.* replace (rows.{id} || 'x' || n as {id}, (select min({account}) from rows) as {account}) "
         "from rows, range(1000) as numbers(n) where rows.number = (select min(number) from rows)",
     ),

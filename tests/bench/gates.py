@@ -37,7 +37,7 @@ from infra.platforms import PlatformError
 from infra.settings import Settings
 from infra.warehouse import query
 from tests.bench.bad_sources import BadSource, ChangesNothing
-from tests.bench.corruptions import Corruption, Expected, drawn, named
+from tests.bench.corruptions import Corruption, Expected, Sheet, drawn, named
 from tests.bench.measured import FOLDER, Measured, run, save
 
 FIRST = date(1998, 3, 15)  # brings all history
@@ -52,7 +52,8 @@ console = Console()
 class Outcome:
     """What became of one corruption: where it was caught, and the reason that a person reads.
 
-    ``outcome``: held or stopped at the step ``where``; quarantined; warned; or silent. ``changed`` is the share of tonight's
+    ``outcome``: held or stopped at the step ``where``; quarantined; warned; or silent. A corrupted export is masked where it is
+    held for nothing but what an export without any corruption is held for: that says nothing of the corruption. ``changed`` is the share of tonight's
     rows of the table that the corruption made or changed.
     """
 
@@ -95,8 +96,8 @@ def merge(night: Night) -> None:
     check_reconciliation(night)
 
 
-def warnings(night: Night, platform: str) -> set[str]:
-    """What the gates of a platform's loads warn of: the rule, and the tables or metrics without their numbers."""
+def complaints(night: Night, platform: str) -> set[str]:
+    """What the gates of a platform's loads do not like: the rule, and the tables or metrics without their numbers."""
     results = [night.find(GateResult, f"{gate}-{platform}") for gate in ("loads", "contents")]
     failed = [check for result in results if result for check in result.failed]
     return {
@@ -111,9 +112,10 @@ class Bench:
 
     def __init__(self, home: Path, as_of: date, scratch: Path) -> None:
         self.home, self.as_of, self.scratch = home, as_of, scratch
+        self.of_exports: dict[str, set[str]] = {}
         clean = self._copy()
         merge(clean)
-        self.usual = {platform: warnings(clean, platform) for platform in clean.platforms}
+        self.usual = {platform: complaints(clean, platform) for platform in clean.platforms}
         for platform in clean.platforms:
             for gate in ("loads", "contents"):
                 verdict = clean.read(GateResult, f"{gate}-{platform}").verdict
@@ -152,8 +154,8 @@ class Bench:
         shutil.copy(night.settings.home / "lake" / "nights" / f"as_of={self.as_of}" / "lists.parquet", kept)
         return (_lists_that_differ(clean, kept) if clean else 0.0), kept
 
-    def _copy(self) -> Night:
-        copy = self.scratch / "home"
+    def _copy(self, copy: Path | None = None) -> Night:
+        copy = copy or self.scratch / "home"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self.home, copy, symlinks=True)
         return night_of(copy, self.as_of)
@@ -196,7 +198,24 @@ class Bench:
         because = _held_because(night, platform, step)
         if because and platform in left:
             corruption = left.pop(platform)
-            yield Outcome(corruption.name, corruption.expected, "held", step, _line(because))
+            outcome = "held"
+            if corruption.scope == "export" and corruption.sql and corruption.expected != "harmless":
+                own = complaints(night, platform) - self._of_export(corruption.sheet)
+                outcome, because = ("held", "; ".join(sorted(own))) if own or step == "extract" else ("masked", because)
+            yield Outcome(corruption.name, corruption.expected, outcome, step, _line(because))
+
+    def _of_export(self, sheet: Sheet) -> set[str]:
+        """What the gates do not like of the table's whole export when nothing in it is corrupted."""
+        if sheet.table not in self.of_exports:
+            night = self._copy(self.scratch / "export")
+            self._corrupt(Corruption(sheet, "a whole export, unchanged", "", "export"), night.settings.home)
+            for step in (extract, check_loads):
+                for platform in night.platforms:
+                    step(night, platform)
+            stage(night)
+            check_contents(night, sheet.platform)
+            self.of_exports[sheet.table] = complaints(night, sheet.platform)
+        return self.of_exports[sheet.table]
 
     def _passed(self, night: Night, platform: str, corruption: Corruption, changed: float) -> Outcome:
         contract = corruption.sheet.contract
@@ -208,7 +227,7 @@ class Bench:
         )["share"].to_pylist()
         if changed and share >= 0.9 * changed:
             return Outcome(corruption.name, corruption.expected, "quarantined", "stage", f"{share:.0%} of the rows")
-        new = sorted(warnings(night, platform) - self.usual[platform])
+        new = sorted(complaints(night, platform) - self.usual[platform])
         return Outcome(corruption.name, corruption.expected, "warned" if new else "silent", "", _line("; ".join(new)))
 
 
@@ -277,7 +296,7 @@ def clean_rows(night: Night) -> list[dict[str, object]]:
                 "night": str(night.as_of),
                 "platform": platform,
                 "held": held,
-                "warnings": sorted(warnings(night, platform)),
+                "warnings": sorted(complaints(night, platform)),
             }
         )
     return found

@@ -78,6 +78,15 @@ def test_a_column_of_sqlite_is_lost_tonight_and_only_tonight(home: Path) -> None
     assert source.changed_share == 1
 
 
+def test_a_column_of_sqlite_keeps_its_type_whatever_is_in_it(home: Path) -> None:
+    corruption = Corruption(LINES, "fractions", "update rows set {value} = cast({value} as double) / 100")
+    BadSource(home, LINES, NIGHT).corrupt(corruption)
+    with closing(sqlite3.connect(home / "demo" / "shop.sqlite")) as connection:
+        types = [kind for _, _, kind, *_ in connection.execute("pragma table_info(order_lines)")]
+    assert types == ["text", "text", "integer", "text"]
+    assert [score for line, _, score, _ in lines(home) if str(line).startswith(DAYS[0])] == [0.81, 0.82]
+
+
 def test_ids_that_are_no_numbers_make_the_column_text(home: Path) -> None:
     BadSource(home, STREAM, NIGHT).corrupt(Corruption(STREAM, "dots", "update rows set {account} = {account} || '.0'"))
     assert watched(home) == [
