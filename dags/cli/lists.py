@@ -1,6 +1,7 @@
 """Which lists are served: `crossrec rollback` and `crossrec publications`."""
 
 import getpass
+import sys
 from itertools import islice
 from typing import Annotated
 
@@ -36,6 +37,10 @@ def rollback(
     from dags.steps.serve.roll_back import roll_back
 
     if not dry_run and not why:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter(
+                "the log of what is served needs a reason, such as --why 'wrong prices'", param_hint="--why"
+            )
         why = typer.prompt("Why")
     for line in roll_back(Settings(), to, apply=not dry_run, who=who, why=why):
         console.print(line, soft_wrap=True)

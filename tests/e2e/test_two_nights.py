@@ -210,7 +210,7 @@ def test_rollback_serves_the_night_before_everywhere_and_rolling_forward_the_new
 
 
 def test_rollback_to_what_never_was_names_what_there_is(home: Path, nothing_published: None) -> None:
-    done = crossrec(home, "rollback", "--to", "1998-01-01-nothing", "--apply")
+    done = crossrec(home, "rollback", "--to", "1998-01-01-nothing", "--apply", "--why", "tried")
     assert done.returncode == 1
     assert "there is no publication 1998-01-01-nothing" in done.stdout
     assert current(home) in done.stdout

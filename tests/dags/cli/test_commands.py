@@ -48,3 +48,9 @@ def test_a_demo_of_another_size_stays_and_the_message_says_what_to_do(
     assert "holds the full demo" in done.output
     assert "--demo-size full" in done.output
     assert marker.read_text() == '{"size": "full"}'
+
+
+def test_a_rollback_without_a_reason_is_refused_where_nobody_can_be_asked() -> None:
+    done = CliRunner().invoke(app, ["rollback", "--apply"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
+    assert done.exit_code == 2
+    assert "needs a reason, such as --why" in done.output
