@@ -53,8 +53,8 @@ class Outcome:
     """What became of one corruption: where it was caught, and the reason that a person reads.
 
     ``outcome``: held or stopped at the step ``where``; quarantined; warned; or silent. A corrupted export is masked where it is
-    held for nothing but what an export without any corruption is held for: that says nothing of the corruption. ``changed`` is the share of tonight's
-    rows of the table that the corruption made or changed.
+    held for nothing but what an export without any corruption is held for: that says nothing of the corruption.
+    ``changed`` is the share of tonight's rows of the table that the corruption made or changed.
     """
 
     name: str
