@@ -64,7 +64,9 @@ def extract(folder: Path) -> None:
     platform = platform_of(folder, "shop", f"file://{folder}/files")
     (folder / "files").mkdir(exist_ok=True)
     rows = [{"customer_no": f"C{n}", "last_name": f"N{n}", "updated_at": "2000-12-14T10:00:00"} for n in range(9)]
-    (folder / "files" / "customers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = folder / "files" / "customers.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    os.utime(file, (0, 0))  # a manifest says when its files were written
     settings = settings_of(folder)
     extract_table(platform, platform.tables[0], SECOND, open_lake(settings), settings)
 

@@ -154,8 +154,8 @@ EARLIER = ("identity before", "identity of an earlier run")
 STEPS = [
     Step("extract", (), "extract", 4, the_load_is_whole_or_none),
     Step("publish", ("publish before",), "publish", 6, one_publication_is_served_whole),
-    Step("roll back", ("publish before", "publish"), "finish roll back", 8, one_publication_is_served_whole),
-    Step("write back", ("write back before",), "write back", 16, the_shop_has_lists_of_one_publication),
+    Step("roll back", ("publish before", "publish"), "finish roll back", 9, one_publication_is_served_whole),
+    Step("write back", ("write back before",), "write back", 17, the_shop_has_lists_of_one_publication),
     Step("identity", EARLIER, "identity", 9, the_next_night_sees_one_identity),
     Step("begin again", ("begin again",), "begin again", 2, nothing),
 ]

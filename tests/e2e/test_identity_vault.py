@@ -1,5 +1,6 @@
 """What a closed vault costs the links of a night, and what interests alone may link."""
 
+import json
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -185,6 +186,10 @@ def test_every_night_shows_what_interests_alone_would_tell_by_the_model_in_use(s
 def test_a_version_of_before_the_curve_was_kept_links_without_one(home: Path) -> None:
     for path in (home / "mlflow").rglob("interests_alone.json"):
         path.unlink()
+    for path in (home / "lake" / "models").glob("*.json"):
+        digests = json.loads(path.read_text())
+        kept = {name: digest for name, digest in digests["files"].items() if not name.endswith("interests_alone.json")}
+        path.write_text(json.dumps({"files": kept}))
     night = Night(SECOND, settings=settings_of(home))
     link_people(night)
     assert night.read(Linked, "person").interests_alone == ()

@@ -114,7 +114,7 @@ def test_the_conservation_table_adds_up(as_of: date, two_nights: TwoNights) -> N
         of_lists = {line[3]: line[5] for line in lines if line[:2] == (platform, "lists")}
         assert {*of_lists} == {"accounts", "ranked", "published", "written_back"}
         assert of_lists["written_back"] == len(two_nights.served[as_of][platform])
-    assert {line[3] for line in lines if line[1] == "orders"} == {"landed", "joined"}
+    assert {line[3] for line in lines if line[1] == "orders"} == {"source", "landed", "joined"}
     # the other end, counted by nobody of ours
     lines_of_orders = "select count(*) from order_lines where recorded_at < :until"
     staged = [line[4] for line in lines if (line[1], line[3]) == ("order_lines", "staged")]

@@ -9,6 +9,7 @@ from dags.steps.merge.open_night import NightError, open_night
 from dags.steps.night import Night
 from dags.steps.records import Finished, ServingModel
 from infra.platforms import Manifest
+from infra.platforms.manifest import Counts
 from infra.settings import Settings
 
 DAYS = [date(2000, 12, day) for day in (13, 14, 15)]
@@ -60,7 +61,9 @@ def loaded(settings: Settings, as_of: date, newest: date) -> None:
         newest_known_at=datetime(newest.year, newest.month, newest.day, 23, tzinfo=UTC),
         columns=[],
         schema_fingerprint="",
-        undeclared_columns=[],
+        undeclared_columns=0,
+        counts=Counts(in_source=1, read=1, landed=1),
+        source_files=[],
         files=[],
         extracted_with="",
     )
