@@ -1,6 +1,6 @@
 """A dbt model's SQL as dbt compiles it, for tests whose warehouse is made by hand: dbt itself needs seconds to begin."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import duckdb
 import jinja2
+import jinja2.nodes
 
 from infra.warehouse import DBT_PROJECT
 
@@ -82,9 +83,18 @@ def _environment() -> jinja2.Environment:
         "graph": {},
         "model": SimpleNamespace(resource_type="model"),
     }
-    for file in sorted((DBT_PROJECT / "macros").glob("*.sql")):
+    macros: dict[str, Callable[..., str]] = {}
+
+    def calling(name: str) -> Callable[..., str]:
+        return lambda *arguments, **options: macros[name](*arguments, **options)
+
+    files = sorted((DBT_PROJECT / "macros").glob("*.sql"))
+    for file in files:  # a macro may call one of a file that is read after its own
+        found = environment.parse(file.read_text(encoding="utf-8")).find_all(jinja2.nodes.Macro)
+        environment.globals |= {macro.name: calling(macro.name) for macro in found}
+    for file in files:
         module = environment.get_template(f"macros/{file.name}").module
-        environment.globals |= {name: macro for name, macro in vars(module).items() if callable(macro)}
+        macros |= {name: macro for name, macro in vars(module).items() if callable(macro)}
     return environment
 
 
