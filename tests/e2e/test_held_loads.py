@@ -45,7 +45,7 @@ def test_a_night_with_one_held_platform(home: Path, two_nights: TwoNights) -> No
         assert {str(row["as_of"]) for row in rows} == {str(THIRD)}
     assert current(home).startswith(str(THIRD))
 
-    rolled = crossrec(home, "rollback", "--apply")
+    rolled = crossrec(home, "rollback", "--apply", "--why", "the shop wants its lists of yesterday")
     assert rolled.returncode == 0, rolled.stdout
     assert current(home) == before
     assert served(home) == two_nights.served[SECOND]
@@ -55,7 +55,7 @@ def test_a_night_with_one_held_platform(home: Path, two_nights: TwoNights) -> No
     accepted = crossrec(home, "loads", "accept", "shop", str(THIRD), "--why", "they know of it", "--who", "ada")
     assert accepted.returncode == 0, accepted.stdout
     check_loads(night, "shop")
-    run_dbt(night.settings, ["run", "--select", "tag:prepare"], THIRD)
+    run_dbt(night.settings, ["run", "--select", "tag:stage", "tag:prepare"], THIRD)
     assert night.read(Delivery, "shop") == Delivery(data_of=THIRD)
     assert query(night.settings, STAGED).to_pylist()[-1] == {"load_date": THIRD, "row_count": _lines(night)}
     check_reconciliation(night)

@@ -77,10 +77,10 @@ HAND_ON = """
 import subprocess, sys
 from pathlib import Path
 from infra.locks import hold
-work = "import sys; from infra.locks import inherited; sys.argv[2:] and inherited(int(sys.argv[1]), 'works'); " \
-    "print('works', flush=True); sys.stdin.readline()"
+work = "import signal, sys; from infra.locks import inherited; sys.argv[2:] and inherited(int(sys.argv[1]), 'works'); " \
+    "print('works', flush=True); signal.pause()"
 with hold(Path(sys.argv[1]), "starts the work") as lock:
-    child = subprocess.Popen([sys.executable, "-c", work, str(lock), *sys.argv[2:]], stdin=subprocess.PIPE, pass_fds=[lock])
+    child = subprocess.Popen([sys.executable, "-c", work, str(lock), *sys.argv[2:]], pass_fds=[lock])
     print(child.pid, flush=True)
     child.wait()
 """
