@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dags.cli import app
+from dags.cli.terminal import console
 from dags.steps.merge.check_loads import check_loads
 from dags.steps.merge.held_loads import HeldLoadError, carry_out
 from dags.steps.records import Delivery
@@ -29,7 +30,8 @@ def held(shop: Shop) -> Shop:
 def loads(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("CROSSREC_HOME", str(shop.home))
     monkeypatch.setenv("CROSSREC_DEMO", str(shop.home / "demo"))
-    return lambda *arguments: CliRunner().invoke(app, ["loads", *arguments], env={"COLUMNS": "250"})
+    monkeypatch.setattr(console, "_width", 250)  # it took the width of the terminal when it was made
+    return lambda *arguments: CliRunner().invoke(app, ["loads", *arguments])
 
 
 DECIDED = ("shop", str(SECOND), "--why", "the till was broken", "--who", "ada")
