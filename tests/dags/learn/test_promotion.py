@@ -25,9 +25,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(home: Path, request: pytest.FixtureRequest) -> Settings:
-    """Each test has a model of its own."""
-    return Settings(home=home, model_name="".join(c if c.isalnum() else "-" for c in request.node.name))
+def settings(home: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Each test has a model and a lake of its own."""
+    return Settings(
+        home=home, lake=str(tmp_path / "lake"), model_name="".join(c if c.isalnum() else "-" for c in request.node.name)
+    )
 
 
 @pytest.fixture
