@@ -9,6 +9,7 @@ import pyarrow as pa
 from dags.steps.conservation import Line, prove
 from dags.steps.merge.kinds import PERSON
 from dags.steps.night import Night
+from dags.steps.serve.frozen import is_frozen
 from infra.identity_store import identity_key
 from infra.warehouse import connect
 
@@ -80,6 +81,8 @@ def _lines(night: Night, lists: pa.Table) -> Iterator[Line]:
             parts[platform][part] = accounts
         ranked = dict(warehouse.execute(RANKED, {"as_of": night.as_of}).fetchall())
     for platform in sorted({*parts, *ranked, *in_lists}):
+        if is_frozen(night, platform):  # it keeps the lists that it has
+            continue
         named = {part: rows for part, rows in parts[platform].items() if part is not None}
         yield Line(platform, TABLE, night.as_of, "accounts", sum(parts[platform].values()), named)
         yield Line(
