@@ -7,11 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from dags.steps.conservation import Line, prove
-from dags.steps.merge.kinds import PERSON
 from dags.steps.night import Night
 from dags.steps.serve.frozen import is_frozen
-from infra.identity_store import identity_key
-from infra.warehouse import connect
+from dags.steps.serve.listed_rows import compared
 
 TABLE = "lists"
 REMEDY = (
@@ -35,30 +33,8 @@ left join (select distinct platform, account_id from lists) as lists
 group by all
 order by all
 """
-# counted from what the shards ranked and from what linkage wrote, and not from the models that make lists of them
-RANKED = """
-with accounts as (
-    select persons.platform, persons.account_id, persons.person_id
-    from persons
-    inner join intermediate.int_accounts as known
-        on persons.platform = known.platform and persons.account_id = known.account_id
-    where known.created_at < $as_of
-),
-
-list_rows as (
-    select ranked.platform
-    from ranked
-    inner join accounts on ranked.platform = accounts.platform and ranked.account_id = accounts.account_id
-    where ranked.strategy = 'popular'
-    union all
-    select ranked.platform
-    from ranked
-    inner join accounts on ranked.platform = accounts.platform and ranked.person_id = accounts.person_id
-    where ranked.strategy != 'popular'
-)
-
-select platform, count(*) as list_rows from list_rows group by all order by all
-"""
+# rows that the shards ranked, for every account that must be shown them; the models that make lists of them are not asked
+RANKED = "select platform, count(*) from scored group by all order by all"
 
 
 def check_lists(night: Night) -> None:
@@ -72,14 +48,11 @@ def check_lists(night: Night) -> None:
 
 def _lines(night: Night, lists: pa.Table) -> Iterator[Line]:
     in_lists = {row["platform"]: row["account_id_count"] for row in _count(lists)}
-    with connect(night.settings) as warehouse:
-        warehouse.register("lists", lists)
-        warehouse.register("ranked", night.read_table(night.key("ranked.parquet")))
-        warehouse.register("persons", night.read_table(identity_key(night.as_of, PERSON.ids)))
+    with compared(night, lists) as warehouse:
         parts: dict[str, dict[str | None, int]] = defaultdict(dict)
         for platform, part, accounts in warehouse.execute(ACCOUNTS, {"as_of": night.as_of}).fetchall():
             parts[platform][part] = accounts
-        ranked = dict(warehouse.execute(RANKED, {"as_of": night.as_of}).fetchall())
+        ranked = dict(warehouse.execute(RANKED).fetchall())
     for platform in sorted({*parts, *ranked, *in_lists}):
         if is_frozen(night, platform):  # it keeps the lists that it has
             continue

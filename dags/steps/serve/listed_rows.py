@@ -30,7 +30,7 @@ select accounts.account_id, ranked.* exclude (person_id, account_id, product_id,
 from ranked
 inner join accounts on ranked.platform = accounts.platform and ranked.person_id = accounts.person_id
 where ranked.strategy = 'personalised'
-union all
+union all by name
 select ranked.* exclude (person_id, product_id, category)
 from ranked
 inner join accounts on ranked.platform = accounts.platform and ranked.account_id = accounts.account_id

@@ -65,7 +65,9 @@ def night(tmp_path: Path) -> Night:
         warehouse.execute(
             f"create table marts.person_accounts as from (values {accounts}) t(platform, account_id, person_id, created_at)"
         )
-        warehouse.execute("create table intermediate.int_accounts as from marts.person_accounts")
+        warehouse.execute(
+            "create table intermediate.int_accounts as select *, true as is_active, '18-24' as age_band from marts.person_accounts"
+        )
         warehouse.execute(
             "create table marts.entitled_accounts as from marts.person_accounts where account_id like 'C%'"
         )
@@ -128,9 +130,12 @@ def _land(night: Night, table: str, load_date: date, rows: int) -> None:
 
 def _rank(night: Night) -> None:
     """Two items for the person of C1 and C2, a popular list of one for C3, and the lists that are made of them."""
-    ranked = [{"platform": "shop", "person_id": "P1", "account_id": None, "strategy": "personalised"}] * 2
-    ranked += [{"platform": "shop", "person_id": "P2", "account_id": "C3", "strategy": "popular"}]
-    night.write_table(night.key("ranked.parquet"), pa.Table.from_pylist(ranked))
+    common = {"platform": "shop", "product_id": "p", "category": "c"}
+    ranked = [{**common, "person_id": "P1", "account_id": None, "strategy": "personalised"}] * 2
+    ranked += [{**common, "person_id": "P2", "account_id": "C3", "strategy": "popular"}]
+    rows = pa.Table.from_pylist(ranked)
+    for shard, part in enumerate((rows[:1], rows[1:])):
+        night.write_table(night.key(f"ranked/shard={shard}.parquet"), part)
     persons = [{"platform": "shop", "account_id": account, "person_id": person} for account, person in ACCOUNTS]
     night.write_table(f"identity/as_of={AS_OF}/account_persons.parquet", pa.Table.from_pylist(persons))
     night.write_table(night.key("lists.parquet"), lists("C1", "C1", "C2", "C2", "C3"))
