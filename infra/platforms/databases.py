@@ -4,7 +4,7 @@ Text arrives exactly: a driver would make a float of an unbounded number and a t
 whole table for one value that it cannot read. Here such a value costs its row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,8 +79,7 @@ class SourceCount(NamedTuple):
 class DatabaseTable:
     """A table of the attached database, within one transaction: what is counted and what is read is the same state of it.
 
-    ``types`` are those of the declared columns as they land; ``instants`` the columns whose values are instants although the type does
-    not say so; ``undeclared`` is the number of other columns.
+    ``types`` are those of the declared columns as they land; ``undeclared`` is the number of other columns.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -98,20 +97,29 @@ class DatabaseTable:
         kind = self.types.get(self.table.watermark or "", "")
         return self.technology != "sqlite" and (kind == "DATE" or kind.startswith("TIMESTAMP"))
 
-    def relation(self, window: Window | None) -> Relation:
+    def relation(self, window: Window) -> Relation:
         """The rows in the window, and those whose watermark is missing or infinite."""
-        columns = [column.name for column in self.table.columns if column.identifier != "drop"]
-        selected = ", ".join(f"{self._read(name)} as {self._quoted(name)}" for name in columns)
-        where = f" where {self._within(window)}" if window and self.bounded_by_source else ""
-        source = self._asked(f"select {selected} from {self.place}{where}")
-        values = ", ".join(f"{self._landed(name)} as {identifier(name)}" for name in columns)
-        problems = ", ".join(filter(None, map(self._problem, columns)))
+        where = f" where {self._within(window)}" if self.bounded_by_source else ""
+        source = self._columns(self.table.extracted, where)
+        values = ", ".join(f"{self._landed(name)} as {identifier(name)}" for name in self.table.extracted)
+        problems = ", ".join(filter(None, map(self._problem, self.table.extracted)))
         query = (
             f"select {values}, null::varchar as _file, null::timestamp as _visible_at, null::bigint as _record,"
             f" {f'coalesce({problems})' if problems else 'null'}::varchar as _unreadable from ({source})"
         )
-        as_text = self.technology == "sqlite"
-        return Relation(query, {**self.types}, as_text=as_text, in_order=False, undeclared=self.undeclared)
+        return Relation(query, {**self.types}, self.undeclared)
+
+    def watermarks(self, limit: int | None = None) -> str:
+        """SQL of the watermarks that are not missing; the database itself ends the reading after ``limit`` rows."""
+        assert self.table.watermark
+        name = self.table.watermark
+        rest = f" where {self._quoted(name)} is not null" + (f" limit {limit}" if limit else "")
+        return f"select {self._landed(name)} as {identifier(name)} from ({self._columns((name,), rest)})"
+
+    def _columns(self, names: Sequence[str], rest: str) -> str:
+        """SQL of the columns as the database gives them; ``rest`` is what follows the name of the table."""
+        selected = ", ".join(f"{self._read(name)} as {self._quoted(name)}" for name in names)
+        return self._asked(f"select {selected} from {self.place}{rest}")
 
     def count(self, window: Window, next_begins: datetime) -> SourceCount:
         """Count by the database itself, which shares no code with what reads the rows. What it cannot compare counts as in the window."""
@@ -209,12 +217,12 @@ def open_table(
         place = place.replace('"', "`")
     as_read = _columns(connection, platform, schema, table, technology)
     declared = [column.name for column in table.columns]
-    missing = [column.name for column in table.columns if column.identifier != "drop" and column.name not in as_read]
+    missing = [column for column in table.extracted if column not in as_read]
     if missing:
         raise PlatformError(
             platform.name,
             name,
-            f"the source has no column {', '.join(repr(name) for name in missing)}",
+            f"the source has no column {', '.join(map(repr, missing))}",
             received=f"the declared columns {', '.join(name for name in declared if name in as_read) or 'none'}"
             f" and {len({*as_read} - {*declared})} others",
             remedy=f"restore the column, or correct _{platform.name}__sources.yml",

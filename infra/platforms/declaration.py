@@ -190,6 +190,16 @@ class SourceTable(_Declared):
         return tuple(column for column in self.columns if column.identifier == "vault")
 
     @property
+    def extracted(self) -> tuple[str, ...]:
+        """Names of the columns that are read: everything but what stays in the source."""
+        return tuple(column.name for column in self.columns if column.identifier != "drop")
+
+    @property
+    def kept_in_vault(self) -> tuple[str, ...]:
+        """Names of the columns of the vault zone: what it is for, and the key."""
+        return tuple(column.name for column in self.columns if column.identifier == "vault" or column.name in self.key)
+
+    @property
     def has_identifiers(self) -> bool:
         return any(column.identifier for column in self.columns)
 

@@ -45,7 +45,7 @@ from infra.platforms.manifest import (
 )
 from infra.platforms.new_rows import NewRows
 from infra.platforms.relation import Relation, identifier, literal
-from infra.platforms.times import visible_at
+from infra.platforms.times import SAMPLE, require_times, watermark_at
 from infra.settings import Settings
 
 ROWS_PER_PART = 5_000_000
@@ -83,8 +83,7 @@ def extract_table(platform: Platform, table: SourceTable, as_of: date, lake: Lak
             extracted_with=f"crossrec {version('crossrec')}, duckdb {duckdb.__version__}",
         )
         if table.vaulted:
-            kept = [column for column in table.columns if column.identifier == "vault" or column.name in table.key]
-            columns = [SourceColumn(name=column.name, type=staged.types[column.name]) for column in kept]
+            columns = [SourceColumn(name=name, type=staged.types[name]) for name in table.kept_in_vault]
             _publish(lake, platform, "vault", manifest.model_copy(update={"columns": columns}), staged.vault)
         return _publish(lake, platform, "raw", manifest, staged.raw)
 
@@ -109,31 +108,9 @@ def _look(platform: Platform, table: SourceTable, settings: Settings) -> list[st
         return [inspect_files(platform, table, settings)]
     with closing(duckdb_connection(settings)) as connection:
         found = open_table(connection, platform, table, settings)
-        relation = found.relation(None)
         if table.watermark:
-            _require_times(connection, platform, table, relation)
+            require_times(connection, platform, table, found.watermarks(SAMPLE), found.types[table.watermark])
     return []
-
-
-def _require_times(
-    connection: duckdb.DuckDBPyConnection, platform: Platform, table: SourceTable, relation: Relation
-) -> None:
-    """Refuse a watermark none of whose first thousand values is a time."""
-    assert table.watermark
-    known_at = visible_at(identifier(table.watermark), platform.timezone, platform.date_order)
-    [(given, read)] = connection.execute(
-        f"select count({identifier(table.watermark)}), count({known_at}) from (from ({relation.query})"
-        f" where {identifier(table.watermark)} is not null limit 1000)"
-    ).fetchall()
-    if given and not read:
-        raise PlatformError(
-            platform.name,
-            table.name,
-            f"the watermark '{table.watermark}' is no time",
-            received=f"a column of type {relation.types[table.watermark] or 'text'}, in which none of {given} values is one",
-            remedy="declare a time as the watermark (a timestamp, a date, text in ISO form, seconds since 1970), or date_order "
-            "of the platform, or no watermark, so that the table is compared whole each night",
-        )
 
 
 def known_between(platform: Platform, settings: Settings) -> tuple[date, date] | None:
@@ -159,13 +136,12 @@ def _days(platform: Platform, table: SourceTable, settings: Settings) -> list[da
         closing(duckdb_connection(settings)) as connection,
     ):
         if table.path is None:
-            relation = open_table(connection, platform, table, settings).relation(None)
+            rows = open_table(connection, platform, table, settings).watermarks()
         else:
             files = incoming_files(platform, table, {}, datetime.max, work, settings)
-            relation, _ = file_relation(connection, platform, table, files, None)
-        known_at = visible_at(identifier(table.watermark), platform.timezone, platform.date_order)
+            rows = file_relation(connection, platform, table, files, None)[0].query
         bounds = connection.execute(
-            f"select min(k)::date, max(k)::date from (select {known_at} as k from ({relation.query}))"
+            f"select min(k)::date, max(k)::date from (select {watermark_at(platform, table)} as k from ({rows}))"
         ).fetchall()[0]
         return [day for day in bounds if day]
 
@@ -235,7 +211,6 @@ class _Extraction:
             else:
                 relation, source_files, counts, before_overlap = self._read_files(connection)
             names = [column.lands_as for column in self.table.landed]
-            kept = [c.name for c in self.table.columns if c.identifier == "vault" or c.name in self.table.key]
             [(newest,)] = connection.execute("select max(_known_at) from staged").fetchall()
             return _Staged(
                 counts,
@@ -245,28 +220,29 @@ class _Extraction:
                 relation.types,
                 relation.undeclared,
                 _write_parts(connection, [*names, *ADDED], counts.landed, self.work / "raw"),
-                _write_parts(connection, kept, counts.landed, self.work / "vault") if self.table.vaulted else [],
+                _write_parts(connection, self.table.kept_in_vault, counts.landed, self.work / "vault")
+                if self.table.vaulted
+                else [],
             )
 
     def _read_database(
         self, connection: duckdb.DuckDBPyConnection
     ) -> tuple[Relation, list[SourceFile], Counts, int | None]:
         found = open_table(connection, self.platform, self.table, self.settings)
-        everything = found.relation(None)
         if self.table.watermark:
-            _require_times(connection, self.platform, self.table, everything)
+            kind = found.types[self.table.watermark]
+            require_times(connection, self.platform, self.table, found.watermarks(SAMPLE), kind)
         next_begins, begins = self.until - self.overlap, self.since and self.since - self.overlap
-        if (
-            begins
-            and found.bounded_by_source
-            and self._older_came(found.count(self._window(begins), next_begins).before)
-        ):
+        counted = found.count(self._window(begins), next_begins)
+        if begins and found.bounded_by_source and self._older_came(counted.before):
             begins = None
-        new, window = NewRows(connection, self.platform, self.table, self.settings), self._window(begins)
-        relation = found.relation(window)
-        counted = found.count(window, next_begins)
+            counted = found.count(self._window(begins), next_begins)
+        new, relation = (
+            NewRows(connection, self.platform, self.table, self.settings),
+            found.relation(self._window(begins)),
+        )
         new.arrive(relation)
-        self._require_all(connection, counted, found.count(window, next_begins))
+        self._require_all(connection, counted, found.count(self._window(begins), next_begins))
         connection.execute("commit")  # nothing more is read; rows of an open transaction have no row numbers
         if self.table.has_watermark and not found.bounded_by_source:
             counted = self._count_older(connection, counted, begins, next_begins)
@@ -278,10 +254,10 @@ class _Extraction:
         counts = new.stage(self._loads_since(begins), self.lake, self.since, self.until).model_copy(
             update={"in_source": counted.in_source, "before_window": counted.before, "after_window": counted.after}
         )
-        return everything, [], counts, counted.before_next if self.table.has_watermark else None
+        return relation, [], counts, counted.before_next if self.table.has_watermark else None
 
     def _window(self, begins: datetime | None) -> Window:
-        """Up to a day after the night, which covers every offset of a zone and the last hours of a local day."""
+        """Up to two days after the night, which covers every offset of a zone and the end of a local day."""
         return Window(begins, self.until + 2 * DAY)
 
     def _older_came(self, rows: int) -> bool:
@@ -340,7 +316,7 @@ class _Extraction:
         new = NewRows(connection, self.platform, self.table, self.settings)
         new.arrive(relation)
         if self.table.watermark and changed:
-            _require_times(connection, self.platform, self.table, relation)
+            require_times(connection, self.platform, self.table, relation.query, relation.types[self.table.watermark])
         again = {file.name for file in changed if file.before}
         loads = [load for load in self.earlier if again & {file.name for file in load.source_files}]
         counts = new.stage(self.earlier if new.is_state else loads, self.lake, self.since, self.until)
@@ -374,7 +350,7 @@ class _Extraction:
         return any_file(self.platform, self.table, self.work, self.settings)
 
 
-def _write_parts(connection: duckdb.DuckDBPyConnection, names: list[str], rows: int, folder: Path) -> list[_Part]:
+def _write_parts(connection: duckdb.DuckDBPyConnection, names: Sequence[str], rows: int, folder: Path) -> list[_Part]:
     folder.mkdir()
     selected = ", ".join(identifier(name) for name in names)
     parts = []

@@ -46,7 +46,7 @@ def file_relation(
     """
     if table.file_format == "parquet":
         return _parquet(connection, platform, table, files, any_file)
-    wanted = [column.name for column in table.columns if column.identifier != "drop"]
+    wanted = [*table.extracted]
     columns = wanted if table.file_format == "csv" else ["line"]
     texts = "".join(f"{identifier(name)} varchar, " for name in columns)
     connection.execute(
@@ -71,7 +71,7 @@ def file_relation(
         headers = _json_headers(connection, table, wanted)
     undeclared = _require_columns_of_files(platform, table, headers, wanted)
     query = "from records" if table.file_format == "csv" else _json_query(wanted)
-    relation = Relation(query, dict.fromkeys(wanted, "VARCHAR"), as_text=True, in_order=True, undeclared=undeclared)
+    relation = Relation(query, dict.fromkeys(wanted, "VARCHAR"), undeclared)
     return relation, _counted(connection, platform, table, files, relation, tallies)
 
 
@@ -211,7 +211,7 @@ def _parquet(
 ) -> tuple[Relation, list[SourceFile]]:
     paths = [str(file.path) for file in files] or [str(any_file)]
     names = {column.name for column in table.columns}
-    wanted = [column.name for column in table.columns if column.identifier != "drop"]
+    wanted = [*table.extracted]
     headers: list[Header] = []
     by_path = {str(file.path): file.name for file in files}
     for path in paths:
@@ -249,7 +249,7 @@ def _parquet(
         if there != read.get(file.name, 0):
             raise changing(platform, table, file.name)
         counted.append(file.found.model_copy(update={"lines": there, "records": there}))
-    return Relation(query, types, as_text=False, in_order=True, undeclared=undeclared), counted
+    return Relation(query, types, undeclared), counted
 
 
 # --- for `crossrec doctor`
@@ -272,9 +272,10 @@ def inspect_files(platform: Platform, table: SourceTable, settings: Settings) ->
             f", {counted.unreadable:,} unreadable" if counted.unreadable else ""
         )
         if table.file_format == "csv" and counted.bytes:
-            wanted = [column.name for column in table.columns if column.identifier != "drop"]
             encoding = encoding_of(path, table.encoding)
-            dialect = csv_dialect(path, wanted, delimiter=table.delimiter, quote=table.quote, encoding=encoding)
+            dialect = csv_dialect(
+                path, table.extracted, delimiter=table.delimiter, quote=table.quote, encoding=encoding
+            )
             written += f", {encoding}, delimiter {dialect.delimiter!r}, quote {dialect.quote!r}"
         if relation.undeclared:
             written += f", {relation.undeclared} columns that nobody declared"

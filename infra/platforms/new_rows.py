@@ -12,7 +12,7 @@ from infra.lake import Lake
 from infra.platforms.declaration import Column, Platform, SourceTable
 from infra.platforms.manifest import Counts, Manifest
 from infra.platforms.relation import Relation, identifier, literal
-from infra.platforms.times import visible_at
+from infra.platforms.times import watermark_at
 from infra.platforms.tokens import key_blocks, register_phones, token
 from infra.settings import Settings
 
@@ -43,8 +43,7 @@ class NewRows:
         keys = ", ".join(
             f"{identifier(name)}::varchar as {key}" for name, key in zip(self.table.key, self._keys, strict=True)
         )
-        read = sorted(column.name for column in self.table.columns if column.identifier != "drop")
-        texts = [f"{identifier(name)}::varchar" for name in read]
+        texts = [f"{identifier(name)}::varchar" for name in sorted(self.table.extracted)]
         row = ", ".join(f"coalesce(length({text})::varchar || ':' || {text}, '-')" for text in texts)
         parameters: dict[str, object] = {"row_key": _row_key(self.settings)}
         if any(column.identifier == "token" for column in landed):
@@ -103,9 +102,7 @@ class NewRows:
 
     def _watermark(self) -> str:
         """SQL of when a row was visible, as naive UTC; null where nothing says it."""
-        if self.table.watermark:
-            return visible_at(identifier(self.table.watermark), self.platform.timezone, self.platform.date_order)
-        return "_visible_at"
+        return watermark_at(self.platform, self.table) if self.table.watermark else "_visible_at"
 
     def _known_rows(self, files: Sequence[str]) -> str:
         """SQL of the rows of earlier loads: their load, file, hash and key."""
