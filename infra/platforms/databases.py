@@ -59,6 +59,12 @@ def attach(connection: duckdb.DuckDBPyConnection, platform: Platform, settings: 
     return f"source.{identifier(platform.database_schema or schema)}"
 
 
+def in_server(place: str, extension: str) -> str:
+    """The quoted name of a table of the attached database, in the words of a server itself."""
+    name = place.removeprefix("source.")
+    return name.replace('"', "`") if extension == "mysql" else name
+
+
 class Window(NamedTuple):
     """The watermarks that a night reads, as naive UTC: from ``begins`` (None: all of them) to before ``ends``."""
 
@@ -209,12 +215,9 @@ def open_table(
     connection.execute("begin transaction")
     technology = EXTENSION[platform.address(settings).scheme]
     name = table.name
-    in_database = schema.removeprefix("source.")
     place = {"duckdb": f"{schema}.{identifier(name)}", "sqlite": identifier(name)}.get(
-        technology, f"{in_database}.{identifier(name)}"
+        technology, in_server(f"{schema}.{identifier(name)}", technology)
     )
-    if technology == "mysql":
-        place = place.replace('"', "`")
     as_read = _columns(connection, platform, schema, table, technology)
     declared = [column.name for column in table.columns]
     missing = [column for column in table.extracted if column not in as_read]
@@ -227,7 +230,8 @@ def open_table(
             f" and {len({*as_read} - {*declared})} others",
             remedy=f"restore the column, or correct _{platform.name}__sources.yml",
         )
-    exact = _exact_types(connection, technology, in_database.strip('"'), name, as_read)
+    in_database = schema.removeprefix("source.").strip('"')
+    exact = _exact_types(connection, technology, in_database, name, as_read)
     types = {column: exact[column] for column in declared if column in exact}
     return DatabaseTable(connection, platform, table, technology, place, types, as_read, len({*as_read} - {*declared}))
 

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from infra.duckdb_connection import duckdb_connection
-from infra.platforms.databases import EXTENSION, attach
+from infra.platforms.databases import EXTENSION, attach, in_server
 from infra.platforms.declaration import FILE_SCHEMES, Platform
 from infra.platforms.errors import PlatformError, guarded
 from infra.platforms.files import open_folder
@@ -148,14 +148,14 @@ def _fits(connection: duckdb.DuckDBPyConnection, staging: str) -> bool:
 
 def _make_table(connection: duckdb.DuckDBPyConnection, platform: Platform, target: str, settings: Settings) -> None:
     """Make the table if it is not there. MySQL gives it the database's character set, unless it is told one that holds every title."""
-    if EXTENSION[platform.address(settings).scheme] != "mysql":
+    extension = EXTENSION[platform.address(settings).scheme]
+    if extension != "mysql":
         definition = ", ".join(f"{identifier(name)} {kind}" for name, kind in COLUMNS.items())
         connection.execute(f"create table if not exists {target} ({definition})")
         return
     words = {"varchar": "text", "integer": "int"}  # as DuckDB itself would write them
-    there = target.removeprefix("source.").replace('"', "`")
     definition = ", ".join(f"`{name}` {words.get(kind, kind)}" for name, kind in COLUMNS.items())
-    create = f"create table if not exists {there} ({definition}) character set utf8mb4"
+    create = f"create table if not exists {in_server(target, extension)} ({definition}) character set utf8mb4"
     connection.execute(f"call mysql_execute('source', {literal(create)})")
     connection.execute("call mysql_clear_cache()")
 
@@ -167,8 +167,7 @@ def _add_columns(
     extension = EXTENSION[platform.address(settings).scheme]
     for name in names:
         if extension in ("postgres", "mysql"):
-            there = target.removeprefix("source.").replace('"', "`" if extension == "mysql" else '"')
-            alter = f"alter table {there} add column {name} {ADDED_LATER[name]}"
+            alter = f"alter table {in_server(target, extension)} add column {name} {ADDED_LATER[name]}"
             connection.execute(f"call {extension}_execute('source', {literal(alter)})")
         else:
             connection.execute(f"alter table {target} add column {name} {ADDED_LATER[name]}")
