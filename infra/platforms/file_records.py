@@ -24,6 +24,7 @@ from infra.platforms.text_files import (
     encoding_of,
     json_batches,
 )
+from infra.platforms.times import require_times
 from infra.settings import Settings
 
 ROWS = 50_000  # rows that wait before they are inserted: one statement for many small files
@@ -259,7 +260,7 @@ def inspect_files(platform: Platform, table: SourceTable, settings: Settings) ->
     """Read the newest file, and say how many files there are and how that one is written.
 
     Raises:
-        PlatformError: there is no file, or the newest one cannot be used.
+        PlatformError: there is no file, the newest one cannot be used, or its watermark holds no times.
     """
     folder = open_folder(platform, settings)
     names = [*list_files(folder, platform, table)]
@@ -268,6 +269,8 @@ def inspect_files(platform: Platform, table: SourceTable, settings: Settings) ->
         found = SourceFile(name=names[-1], bytes=path.stat().st_size, modified="", sha256="")
         incoming = Incoming(names[-1], path, None, found, None)
         relation, [counted] = file_relation(connection, platform, table, [incoming], None)
+        if table.watermark:
+            require_times(connection, platform, table, relation.query, relation.types[table.watermark])
         written = f"{counted.records:,} records" + (
             f", {counted.unreadable:,} unreadable" if counted.unreadable else ""
         )

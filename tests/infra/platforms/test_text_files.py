@@ -164,6 +164,14 @@ def test_the_doctor_says_how_a_file_is_written(tmp_path, declare, settings) -> N
     )
 
 
+def test_the_doctor_reads_the_watermarks_of_a_file(tmp_path, declare, settings) -> None:
+    (tmp_path / "blog").mkdir()
+    (tmp_path / "blog" / "claps.csv").write_text("id,slug\n1,yesterday\n2,today\n")
+    table = TABLE.replace("claps-{date}.csv", "claps.csv").replace("OPTIONS", ", watermark: slug")
+    with pytest.raises(PlatformError, match=r"the watermark 'slug' is no time.*none of 2 values is one"):
+        check_connection(declare(f"file:///{tmp_path}/blog", table), settings)
+
+
 # --- any bytes
 
 
