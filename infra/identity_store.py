@@ -5,8 +5,6 @@ is in the vault where the records are accounts. Nothing in this module knows how
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,7 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from infra.lake import Lake, read_table, write_table
-from infra.state import StateError
+from infra.state import StateError, damage_named
 
 FIELDS = {"left", "right", "decision", "who", "when", "why"}  # of a decision by a person
 
@@ -60,17 +58,6 @@ class PreviousIdentity:
 def identity_key(as_of: date | str, name: str) -> str:
     """Lake key of one table of a night's identity."""
     return f"identity/as_of={as_of}/{name}.parquet"
-
-
-@contextmanager
-def _damage_named(lake: Lake, key: str, remedy: str) -> Iterator[None]:
-    """Say which file is damaged, where its content in this block is no JSON or lacks something."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError) as error:  # pydantic's and json's errors are ValueErrors
-        path, received = lake.uri(key), str(error).splitlines()[0]
-        remedy = f"restore it from a backup, or {remedy}"
-        raise StateError(f"{path} is damaged", path=path, received=received, remedy=remedy) from None
 
 
 @dataclass(frozen=True)
@@ -132,7 +119,9 @@ class IdentityStore:
         if not nights:
             return PreviousIdentity()
         newest = max(nights)
-        with _damage_named(self.lake, self._passed_key(newest), f"run the night of {newest} again"):
+        with damage_named(
+            self.lake.uri(self._passed_key(newest)), f"restore it from a backup, or run the night of {newest} again"
+        ):
             passed = PassedIdentity.model_validate_json(self.lake.read(self._passed_key(newest))[0])
         return PreviousIdentity(
             ids=self.ids(newest),
@@ -150,7 +139,8 @@ class IdentityStore:
             content, etag = self.lake.read(self._acceptances_key(as_of))
         except FileNotFoundError:
             return [], None
-        with _damage_named(self.lake, self._acceptances_key(as_of), "delete it and accept the changes again"):
+        again = "restore it from a backup, or delete it and accept the changes again"
+        with damage_named(self.lake.uri(self._acceptances_key(as_of)), again):
             return [Acceptance.model_validate(entry) for entry in json.loads(content)], etag
 
     def _acceptances_key(self, as_of: date) -> str:
@@ -176,7 +166,8 @@ class IdentityStore:
             text, etag = self.lake.read(key)
         except FileNotFoundError:
             return [], None
-        with _damage_named(self.lake, key, "mend the line: each is one decision as a JSON object"):
+        mend = "restore it from a backup, or mend the line: each is one decision as a JSON object"
+        with damage_named(self.lake.uri(key), mend):
             decisions = [dict(json.loads(line)) for line in text.decode().splitlines()]
             if any(missing := sorted(FIELDS - decision.keys()) for decision in decisions):
                 raise ValueError(f"a decision without {', '.join(missing)}")

@@ -14,10 +14,10 @@ from typing import Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from infra.lake import ConditionFailed, Lake
-from infra.state import StateError
+from infra.state import StateError, damage_named
 
 CURRENT = "publications/current.json"  # a copy of what the newest entry says, for readers who do not know the log
 LOG = "publications/log/"
@@ -117,7 +117,8 @@ def log_entry(lake: Lake, number: int) -> Served:
     """
     entry = _read(lake, _entry_key(number), Served)
     if entry is None:
-        raise _damaged(lake, _entry_key(number), "no such file")
+        path = lake.uri(_entry_key(number))
+        raise StateError(f"{path} is damaged", path=path, received="no such file", remedy=_remedy(_entry_key(number)))
     return entry
 
 
@@ -365,22 +366,19 @@ def _read(lake: Lake, key: str, kind: type[Kind]) -> Kind | None:
         content, _ = lake.read(key)
     except FileNotFoundError:
         return None
-    try:
+    with damage_named(lake.uri(key), _remedy(key)):
         return kind.model_validate_json(content)
-    except ValidationError as error:
-        raise _damaged(lake, key, error.errors()[0]["msg"]) from None
 
 
-def _damaged(lake: Lake, key: str, received: str) -> StateError:
-    path = lake.uri(key)
-    remedy = "restore it from a backup"
+def _remedy(key: str) -> str:
+    """What to do about a damaged file."""
     if key == CURRENT:
-        remedy += ", or delete it and run the newest night again"
+        otherwise = "delete it and run the newest night again"
     elif key.startswith(LOG):
-        remedy += ", or delete it where it is the newest entry: what the entry before says is served then"
+        otherwise = "delete it where it is the newest entry: what the entry before says is served then"
     else:
-        remedy += ", or run its night again"
-    return StateError(f"{path} is damaged", path=path, received=received, remedy=remedy)
+        otherwise = "run its night again"
+    return f"restore it from a backup, or {otherwise}"
 
 
 def _json(model: BaseModel) -> bytes:

@@ -3,9 +3,11 @@
 import errno
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import duckdb
+from pydantic import ValidationError
 
 FULL, READ_ONLY = (errno.ENOSPC, errno.EDQUOT), (errno.EROFS,)
 FORBIDDEN, OF_ANOTHER_KIND = (errno.EACCES, errno.EPERM), (errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
@@ -82,6 +84,26 @@ class StateError(RuntimeError):
 
 def _rebuilt(kind: type[StateError], message: str, path: str, retryable: bool) -> StateError:
     return kind._of(message, path, retryable)
+
+
+@contextmanager
+def damage_named(path: str, remedy: str, kind: type[StateError] = StateError) -> Iterator[None]:
+    """Say which file is damaged, where its content in this block is no JSON, lacks something or has another shape.
+
+    Raises:
+        StateError: of this ``kind``; it names the first thing that is wrong, and no value of the file.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        received = f"{place}: {first['msg']}" if place else first["msg"]
+    except (ValueError, TypeError, KeyError) as error:
+        received = str(error).splitlines()[0]
+    else:
+        return
+    raise kind(f"{path} is damaged", path=path, received=received, remedy=remedy)
 
 
 def as_state_error(error: BaseException, mlflow: str = "MLflow's database") -> StateError | None:

@@ -19,11 +19,12 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from infra.lake import Lake
 from infra.platforms.declaration import Platform
-from infra.platforms.manifest import MANIFEST, Manifest, manifests
+from infra.platforms.manifest import MANIFEST, Manifest, manifests, read_manifest
+from infra.state import StateError, damage_named
 
 ZONES = {"raw": "held", "vault": "vault/held"}
 RECORD = "held.json"
@@ -66,7 +67,7 @@ class HeldLoad(_Record):
     is_moving: bool = False
 
 
-class HeldRecordError(RuntimeError):
+class HeldRecordError(StateError):
     """A record of a held load, or of a decision about one, cannot be read."""
 
 
@@ -159,7 +160,7 @@ def brought_by(lake: Lake, load: HeldLoad) -> date | None:
 
 
 def _covers(other: Manifest, held: HeldTable) -> bool:
-    if held.watermark_to is None:  # each load of the table is the whole table
+    if held.watermark_to is None:  # each load of the table brings all that the good loads before it lack
         return True
     since = other.watermark_from is None or (held.watermark_from and other.watermark_from <= held.watermark_from)
     return bool(since and other.watermark_to and other.watermark_to >= held.watermark_to)
@@ -190,13 +191,9 @@ def accepted_digests(lake: Lake) -> set[str]:
 
 
 def _parsed(lake: Lake, key: str, kind: type[AnyRecord]) -> AnyRecord:
-    try:
+    lost = "put it back from a backup, or delete it: what it says is lost then, and the source sends a held load anew"
+    with damage_named(lake.uri(key), lost, HeldRecordError):
         return kind.model_validate_json(lake.read(key)[0])
-    except ValidationError as error:
-        raise HeldRecordError(
-            f"{lake.uri(key)} is damaged, or of another release. Received: {error.errors()[0]['msg']}. Remedy: put it back from "
-            "a backup, or delete it: what it says is lost then, and the source sends a held load anew."
-        ) from None
 
 
 # --- where the bytes lie
@@ -214,7 +211,7 @@ def _keys(lake: Lake, platform: Platform, as_of: date) -> list[str]:
 
 
 def _manifests(lake: Lake, keys: list[str]) -> dict[str, Manifest]:
-    return {key: Manifest.model_validate_json(lake.read(key)[0]) for key in keys if key.endswith(f"/{MANIFEST}")}
+    return {key: read_manifest(lake, key) for key in keys if key.endswith(f"/{MANIFEST}")}
 
 
 def _digest(found: dict[str, Manifest]) -> str:

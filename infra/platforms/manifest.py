@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from infra.lake import Lake
-from infra.state import StateError
+from infra.state import damage_named
 
 MANIFEST = "_manifest.json"
 
@@ -124,18 +124,16 @@ def manifests(lake: Lake, platform: str, table: str) -> Iterator[Manifest]:
     """
     for key in lake.list(f"raw/platform={platform}/table={table}/"):
         if key.endswith(f"/{MANIFEST}"):
-            yield _manifest(lake, key)
+            yield read_manifest(lake, key)
 
 
-def _manifest(lake: Lake, key: str) -> Manifest:
-    try:
+def read_manifest(lake: Lake, key: str) -> Manifest:
+    """The manifest under this key.
+
+    Raises:
+        StateError: It is damaged.
+    """
+    night = key.split("load_date=")[1].split("/")[0]
+    again = f"restore it from a backup, or delete it and run the night of {night} again, which writes its load anew"
+    with damage_named(lake.uri(key), again):
         return Manifest.model_validate_json(lake.read(key)[0])
-    except ValidationError as error:
-        path, first = lake.uri(key), error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        received = f"{place}: {first['msg']}" if place else first["msg"]
-        load_date = key.split("load_date=")[1].split("/")[0]
-        remedy = (
-            f"restore it from a backup, or delete it and run the night of {load_date} again, which writes its load anew"
-        )
-        raise StateError(f"manifest {path} is damaged", path=path, received=received, remedy=remedy) from None
