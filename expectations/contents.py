@@ -38,6 +38,8 @@ class Limits:
     false_stops_per_year    stops of one platform in a year that chance alone may cause
     max_quarantine          share of a load that may be in quarantine, unless a long past has more
     max_unknown             share of a load's events that may be of unknown accounts or items, unless a long past has more
+    max_changed             share of a platform's accounts or items that a load may delete, withdraw, or give another e-mail, gender,
+                            title, category and the like, unless a long past has more
     """
 
     history_days: int = 56
@@ -45,6 +47,7 @@ class Limits:
     false_stops_per_year: float = 0.1
     max_quarantine: float = 0.05
     max_unknown: float = 0.2
+    max_changed: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Metric:
     named   whether a message may name buckets: they are ours, or a seed's, and never what a source wrote
     rises   only a rise matters: there cannot be too few of them
     warns   it never stops: a platform may do so on purpose
+    of_known  of all accounts or items that the platform had before, not of the rows of the load
     unseen  whether buckets never seen are judged by themselves; not where an eager account or a busy night makes new ones
     floor   how much larger than elsewhere a difference has to be before it matters
     """
@@ -68,6 +72,7 @@ class Metric:
     named: bool = False
     rises: bool = False
     warns: bool = False
+    of_known: bool = False
     unseen: bool = True
     floor: float = 1.0
 
@@ -92,6 +97,7 @@ METRICS = (
     Metric("events.category", "mix", "values", "categories of events"),
     Metric("events.hour", "mix", "times", "hours of the day of events (UTC)", named=True),
     Metric("events.age", "mix", "times", "minutes from event to arrival (power of two)", named=True),
+    Metric("events.days_old", "mix", "times", "calendar days from event to arrival (UTC)", named=True),
     Metric(
         "events.account_known",
         "share",
@@ -140,11 +146,43 @@ METRICS = (
     Metric(
         "events.known_taste", "share", "behaviour", "share of events in a category that the account had before", "true"
     ),
+    Metric(
+        "events.same_category",
+        "share",
+        "behaviour",
+        "share of events in the category of the same account's event before",
+        "true",
+    ),
     Metric("events.in_session", "share", "behaviour", "share of events soon after another of the same account", "true"),
     Metric("accounts.rows", "volume", "accounts", "changed accounts a night", warns=True),
     Metric("accounts.new", "volume", "accounts", "new accounts a night"),
-    Metric("accounts.lost", "share", "accounts", "share of known accounts deleted in a night", "true", rises=True),
-    Metric("accounts.status", "share", "repeats", "share of account rows that came before", "duplicate", rises=True),
+    Metric(
+        "accounts.lost",
+        "share",
+        "accounts",
+        "share of known accounts deleted in a night",
+        "true",
+        rises=True,
+        of_known=True,
+    ),
+    Metric(
+        "accounts.changed",
+        "share",
+        "accounts",
+        "share of known accounts that changed",
+        named=True,
+        rises=True,
+        of_known=True,
+    ),
+    Metric(
+        "accounts.status",
+        "share",
+        "repeats",
+        "share of account rows that came before",
+        "duplicate",
+        rises=True,
+        warns=True,
+    ),
     Metric("accounts.quarantine", "share", "quarantine", "share of account rows in quarantine", named=True, rises=True),
     Metric("accounts.email", "share", "accounts", "share of accounts without e-mail", "(none)"),
     Metric("accounts.phone", "share", "accounts", "share of accounts without phone", "(none)"),
@@ -157,7 +195,7 @@ METRICS = (
         "accounts.contacts_changed",
         "share",
         "accounts",
-        "share of known accounts with another e-mail or phone",
+        "share of changed accounts with another e-mail or phone",
         "true",
         rises=True,
     ),
@@ -171,13 +209,54 @@ METRICS = (
     ),
     Metric("items.rows", "volume", "catalogue", "changed items a night", warns=True),
     Metric("items.new", "volume", "catalogue", "new items a night", warns=True),
-    Metric("items.listed", "share", "catalogue", "new items beside the known ones", "true", rises=True, floor=1.6),
-    Metric("items.withdrawn", "share", "catalogue", "share of the catalogue withdrawn in a night", "true", rises=True),
-    Metric("items.status", "share", "repeats", "share of item rows that came before", "duplicate", rises=True),
+    Metric("items.catalogue", "volume", "catalogue", "items that can be recommended", of_known=True),
+    Metric(
+        "items.listed",
+        "share",
+        "catalogue",
+        "new items beside the known ones",
+        "true",
+        rises=True,
+        of_known=True,
+        floor=1.6,
+    ),
+    Metric(
+        "items.withdrawn",
+        "share",
+        "catalogue",
+        "share of the catalogue withdrawn in a night",
+        "true",
+        rises=True,
+        of_known=True,
+    ),
+    Metric(
+        "items.returned",
+        "share",
+        "catalogue",
+        "share of the catalogue available again",
+        "true",
+        rises=True,
+        of_known=True,
+        floor=2.0,
+    ),
+    Metric(
+        "items.changed",
+        "share",
+        "catalogue",
+        "share of known items that changed",
+        named=True,
+        rises=True,
+        of_known=True,
+    ),
+    Metric(
+        "items.status", "share", "repeats", "share of item rows that came before", "duplicate", rises=True, warns=True
+    ),
     Metric("items.quarantine", "share", "quarantine", "share of item rows in quarantine", named=True, rises=True),
     Metric("items.title_shape", "mix", "catalogue", "characters of titles", named=True),
     Metric("items.title_length", "mix", "catalogue", "lengths of titles (half powers of two)", named=True),
-    Metric("items.title_changed", "share", "catalogue", "share of known items with another title", "true", rises=True),
+    Metric(
+        "items.title_changed", "share", "catalogue", "share of changed items with another title", "true", rises=True
+    ),
     Metric(
         "items.title_shared", "share", "catalogue", "share of items with the title of another item", "true", rises=True
     ),
@@ -192,7 +271,7 @@ METRICS = (
         "items.categories_changed",
         "share",
         "catalogue",
-        "share of known items with other categories",
+        "share of changed items with other categories",
         "true",
         rises=True,
     ),
@@ -222,6 +301,7 @@ SHARED_FACTOR = 2.0  # a holiday explains at most this
 SHARED_WITH = ("events.rows", "events.accounts", "events.items", "accounts.new")
 FEW_ROWS = 30  # a day with fewer independent rows has no share of its own
 NONSENSE = ("events.account_known", "events.item_known", "events.repeated")
+NONSENSE_OF_KNOWN = ("accounts.lost", "accounts.changed", "items.withdrawn", "items.returned", "items.changed")
 NONSENSE_CHANCE = 1e-3
 
 
@@ -296,6 +376,16 @@ class _Counts:
         """The amounts of one bucket on these days; zero on a day without rows."""
         amounts = dict(zip(self.days, self.of(bucket), strict=True))
         return np.array([amounts.get(day, 0.0) for day in days])
+
+    def with_quiet_days(self, days: Sequence[date]) -> _Counts:
+        """With the days between that brought no row: all of what was known is `(kept)` then."""
+        known = float(np.median(self.amounts.sum(axis=1)))
+        quiet = [day for day in days if day >= self.days[0] and day not in {*self.days}]
+        rows = np.where(np.array(self.buckets) == "(kept)", known, 0.0)
+        order = np.argsort([*self.days, *quiet])
+        amounts = np.concatenate([self.amounts, np.tile(rows, (len(quiet), 1))])
+        every = [*self.days, *quiet]
+        return _Counts(tuple(every[each] for each in order), self.buckets, amounts[order])
 
     def with_buckets(self, buckets: Sequence[str]) -> Floats:
         """Amounts by day, in the order of ``buckets``."""
@@ -411,7 +501,7 @@ def _compare(
         yield from _mix(compared, metric, limits, wider)
     if metric.name == "events.event_type":
         yield from _missing_types(mine, metric, limits, wider)
-    if metric.name in NONSENSE or metric.name.endswith(".quarantine"):
+    if metric.name in (*NONSENSE, *NONSENSE_OF_KNOWN) or metric.name.endswith(".quarantine"):
         yield from _nonsense(mine, metric, limits, wider)
 
 
@@ -524,15 +614,16 @@ def _volume(of: _Platform, metric: Metric) -> _Volume | None:
     if contract not in of.covered or past is None:
         return None
     is_delay = metric.kind == "delay"
+    is_sum = not is_delay and not metric.of_known
     days = [
         day for day in of.days[contract] if day >= past.days[0]
     ]  # accounts and items count changes after the first load
-    if is_delay:  # a day without events has no newest one
+    if not is_sum:  # a day without events has no newest one, and a day without items no size of the catalogue
         days = [day for day in days if day in {*past.days}]
-    if len(days) < FEWEST_DAYS or (is_delay and metric.name not in of.tonight):
+    if len(days) < FEWEST_DAYS or (not is_sum and metric.name not in of.tonight):
         return None
     nights = of.nights(contract)
-    amount = of.tonight.get(metric.name, {}).get("all", 0.0) / (1 if is_delay else len(nights))
+    amount = of.tonight.get(metric.name, {}).get("all", 0.0) / (len(nights) if is_sum else 1)
     amounts, offset = past.on(days, "all"), 60.0 if is_delay else 0.5
     noise = 0.0 if is_delay else 1 / (max(1.0, float(np.median(amounts))) * len(nights))
     usual = _usual(np.log(amounts + offset), days, nights, noise, 1.0, trend=not is_delay)
@@ -618,7 +709,11 @@ def _compared(of: _Platform, metric: Metric) -> _Compared | None:
     """None where the night has no load, where its load has no such row, or where the past is too short."""
     contract = metric.name.partition(".")[0]
     tonight, past = of.tonight.get(metric.name), of.past.get(metric.name)
-    if contract not in of.covered or tonight is None or past is None or len(past.days) < FEWEST_DAYS:
+    if contract not in of.covered or tonight is None or past is None:
+        return None
+    if metric.of_known:
+        past = past.with_quiet_days(of.days[contract])
+    if len(past.days) < FEWEST_DAYS:
         return None
     buckets = tuple(sorted({*tonight} | {*past.buckets}))
     amounts = np.array([tonight.get(bucket, 0.0) for bucket in buckets])
@@ -674,8 +769,10 @@ def _nonsense(of: _Platform, metric: Metric, limits: Limits, wider: float) -> It
     """Too much of the load is of no use. That stops without any past, unless a long past says that it is always so."""
     from scipy.stats import beta
 
-    at_most = limits.max_quarantine if metric.name.endswith(".quarantine") else limits.max_unknown
-
+    if metric.of_known:
+        at_most = limits.max_changed
+    else:
+        at_most = limits.max_quarantine if metric.name.endswith(".quarantine") else limits.max_unknown
     contract = metric.name.partition(".")[0]
     load = of.whole.get(metric.name)
     if load is None or contract not in of.covered:
@@ -716,7 +813,7 @@ def _mix(compared: _Compared, metric: Metric, limits: Limits, wider: float) -> I
 def _distance(
     compared: _Compared, metric: Metric, elsewhere: Floats, limits: Limits, wider: float
 ) -> Iterable[Finding]:
-    """The root of the Jensen-Shannon divergence of tonight from all past days, beside that of each day from the others.
+    """How far tonight is from all past days, beside how far each day is from the others.
 
     A small sample is far from anything: what chance explains is taken off.
     """
@@ -732,28 +829,40 @@ def _distance(
     fewer = max(1.0, float(np.sqrt(np.median(sizes) / size)))
     divergences = np.asarray(jensenshannon(past, elsewhere[comparable], axis=1)) ** 2
     by_chance = np.array([_divergence_by_chance(shares, each) for each in sizes])
-    distances = np.sqrt(np.maximum(0.0, divergences - by_chance))
+    left = np.maximum(0.0, divergences - by_chance)
+    distances = _without_end(left)
     centre = float(np.median(distances))
     usual = _Usual(centre, _spread(distances), len(distances), distances - centre)
 
     expected = _divergence_by_chance((pooled + tonight) / (pooled + tonight).sum(), size)
     divergence = float(jensenshannon(tonight, pooled)) ** 2
-    distance = float(np.sqrt(max(0.0, divergence - expected)))
+    distance, whole_distance = _without_end(np.array([max(0.0, divergence - expected), divergence]))
     degrees, reached = max(1.0, 8 * size * expected), []
     for chance, floor in zip(_chances(limits), (WARN_DISTANCE, STOP_DISTANCE), strict=True):
         sampled = float(chi2.isf(chance, degrees)) / (8 * size)
         bound = float(np.sqrt(((centre + usual.bound(chance)) * fewer) ** 2 + sampled))
-        reached.append(min(np.sqrt(divergence) / (bound * wider), distance / (floor * metric.floor * wider)))
+        reached.append(min(whole_distance / (bound * wider), distance / (floor * metric.floor * wider)))
     warns, stops = (float(each) for each in reached)
 
     moved = int(np.argmax(np.abs(tonight / tonight.sum() - shares)))
     what = compared.buckets[moved] if metric.named else "one of them"
     text = (
-        f"{metric.words} differ by {distance:.2f}, usual up to {np.quantile(distances, 0.9):.2f}; most: {what}"
+        f"{metric.words} differ by {np.sqrt(max(0.0, divergence - expected)):.2f}, usual up to {np.sqrt(np.quantile(left, 0.9)):.2f}; most: {what}"
         f" {tonight[moved] / tonight.sum():.1%}, usual {shares[moved]:.1%}"
     )
     young = len(distances) < limits.min_history_days
     yield Finding(metric.name, metric.family, text, 0.0 if young else stops, max(warns, stops))
+
+
+def _without_end(divergences: Floats) -> Floats:
+    """The root of Jensen-Shannon divergences, on a scale that two mixes without a common bucket reach only at infinity.
+
+    The root itself ends at .83, where learned bounds may lie. What is small stays as it is.
+    """
+    most = float(np.log(2))
+    with np.errstate(divide="ignore"):
+        stretched: Floats = np.sqrt(-most * np.log1p(-np.minimum(divergences / most, 1.0)))
+    return stretched
 
 
 def _divergence_by_chance(shares: Floats, size: float) -> float:

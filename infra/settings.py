@@ -92,6 +92,13 @@ class Settings(BaseSettings):
         le=1,
         description="A load is held where more of it than this is in quarantine, unless its platform's past has as much.",
     )
+    gate_max_changed: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="A load is held where it deletes, withdraws or changes (e-mail, gender, title, category ...) more of a platform's "
+        "accounts or items than this, unless the platform's past has as much.",
+    )
 
     # --- identity
     token_key: SecretStr = Field(

@@ -106,6 +106,46 @@
     {%- endfor %}
 {%- endmacro %}
 
+{#-
+  What a load does to the accounts or items that the platform had before it. `parts` is a list of (metric, column of CTE `facts` with
+  the part, null where nothing happened); the rest of CTE `known_before` is `(kept)`. A first load has nothing before it.
+-#}
+{% macro parts_of_known(contract, key, parts) -%}
+    {%- for metric, part in parts %}
+    union all
+    select
+        platform,
+        '{{ contract }}' as contract,
+        load_date,
+        false as is_first_load,
+        load_date as day,
+        '{{ metric }}' as metric,
+        bucket,
+        cast(amount as double) as amount
+    from (
+        select
+            known_before.platform,
+            known_before.load_date,
+            facts.{{ part }} as bucket,
+            count(distinct facts.{{ key }}) as amount
+        from known_before
+        inner join facts on known_before.platform = facts.platform and known_before.load_date = facts.load_date
+        where facts.{{ part }} is not null
+        group by all
+        union all
+        select
+            known_before.platform,
+            known_before.load_date,
+            '(kept)' as bucket,
+            greatest(0, known_before.known - count(distinct facts.{{ key }})) as amount
+        from known_before
+        left join facts
+            on known_before.platform = facts.platform and known_before.load_date = facts.load_date and facts.{{ part }} is not null
+        group by known_before.platform, known_before.load_date, known_before.known
+    ) as {{ metric }}_parts
+    {%- endfor %}
+{%- endmacro %}
+
 {#- Which kinds of characters an id is made of, never the id: lower, upper, digits, a leading zero, '.0' at the end, blanks around it. -#}
 {% macro id_shape(id) -%}
     concat(

@@ -23,6 +23,7 @@ def check_contents(night: Night, platform: str) -> None:
         false_stops_per_year=settings.gate_false_stops_per_year,
         max_quarantine=settings.gate_max_quarantine,
         max_unknown=settings.max_unknown_ids,
+        max_changed=settings.gate_max_changed,
     )
     profiles = query(
         settings,

@@ -18,8 +18,12 @@ with_past as (
         load_date,
         raw_row,
         row_number() over versions as nth_version,
+        first_value(load_date) over versions < load_date as was_known,
         lag(email_token) over versions as email_token_before,
         lag(phone_token) over versions as phone_token_before,
+        lag(gender) over versions as gender_before,
+        lag(age_band) over versions as age_band_before,
+        lag(created_at) over versions as created_at_before,
         coalesce(lag(is_deleted) over versions, false) as was_deleted,
         email_token is not null and first_value(account_id) over same_email != account_id as is_email_shared
     from staged
@@ -32,7 +36,7 @@ known_before as (
     select
         lacking.platform,
         lacking.load_date,
-        count(distinct staged.account_id) as accounts
+        count(distinct staged.account_id) as known
     from lacking
     inner join staged on lacking.platform = staged.platform and lacking.load_date > staged.load_date
     group by all
@@ -45,7 +49,17 @@ facts as (
         with_past.email_token_before,
         with_past.phone_token_before,
         with_past.is_email_shared,
-        coalesce(profiled.is_deleted, false) and not with_past.was_deleted and with_past.nth_version > 1 as is_lost
+        case
+            when coalesce(profiled.is_deleted, false) and not with_past.was_deleted and with_past.nth_version > 1 then 'true'
+        end as loss,
+        case
+            when with_past.was_known is not true or profiled.is_deleted then null
+            when profiled.email_token is distinct from with_past.email_token_before then 'e-mail'
+            when profiled.phone_token is distinct from with_past.phone_token_before then 'phone'
+            when profiled.gender is distinct from with_past.gender_before then 'gender'
+            when profiled.age_band is distinct from with_past.age_band_before then 'age band'
+            when profiled.created_at is distinct from with_past.created_at_before then 'sign-up'
+        end as change
     from profiled
     left join with_past
         on
@@ -64,7 +78,7 @@ final as (
         ('gender', "coalesce(gender, '(none)')", none),
         ('deleted', 'coalesce(is_deleted, false)', none),
         ('shape', id_shape('account_id'), none),
-        ('tenure', minutes_bucket('created_at', 'known_at'), none),
+        ('tenure', minutes_bucket('created_at', 'known_at'), "row_status = 'staged' and nth_version = 1"),
         ('contacts_changed', 'coalesce(email_token != email_token_before, false) or coalesce(phone_token != phone_token_before, false)', "row_status = 'staged' and nth_version > 1"),
         ('email_shared', 'is_email_shared', "row_status = 'staged' and email_token is not null"),
     ]) }}
@@ -76,22 +90,7 @@ final as (
             'case when is_first_load then least(cast(created_at as date) + 1, load_date) else day end',
         ),
     ]) }}
-    union all
-    select
-        facts.platform,
-        'accounts' as contract,
-        facts.load_date,
-        false as is_first_load,
-        facts.load_date as day,
-        'lost' as metric,
-        unnest(['true', 'false']) as bucket,
-        cast(unnest([
-            count(*) filter (where facts.is_lost),
-            greatest(0, known_before.accounts - count(*) filter (where facts.is_lost))
-        ]) as double) as amount
-    from facts
-    inner join known_before on facts.platform = known_before.platform and facts.load_date = known_before.load_date
-    group by facts.platform, facts.load_date, known_before.accounts
+    {{ parts_of_known('accounts', 'account_id', [('lost', 'loss'), ('changed', 'change')]) }}
 )
 
 select * from final

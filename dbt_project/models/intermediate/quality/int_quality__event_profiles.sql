@@ -128,7 +128,8 @@ facts as (
             partition by profiled.platform, profiled.load_date, profiled.day, profiled.row_status, profiled.item_id
         ) as rows_of_item,
         row_number() over account_of_day = 1 as is_first_of_account,
-        lag(profiled.occurred_at) over account_of_day as account_occurred_before
+        lag(profiled.occurred_at) over account_of_day as account_occurred_before,
+        lag(nullif(with_past.category, '')) over account_of_day as category_before
     from profiled
     left join with_past
         on
@@ -156,6 +157,7 @@ final as (
         ('hour', 'hour(occurred_at)', none),
         ('age', minutes_bucket('occurred_at', 'known_at'), none),
         ('category', "coalesce(category, '(none)')", none),
+        ('days_old', "least(8, greatest(-1, datediff('day', occurred_at, known_at)))", none),
         ('account_known', "case when is_account_known then 'known' else 'unknown' end", "row_status = 'staged' and is_first_of_account"),
         ('item_known', "case when is_item_known then 'known' else 'unknown' end", none),
         ('account_shape', id_shape('account_id'), "row_status = 'staged' and is_first_of_account"),
@@ -169,6 +171,7 @@ final as (
         ('returning', 'account_seen', none),
         ('known_pair', 'pair_seen', "row_status = 'staged' and account_seen"),
         ('known_taste', 'taste_seen', "row_status = 'staged' and account_seen and category is not null"),
+        ('same_category', 'category = category_before', none),
         ('in_session', "coalesce(datediff('minute', account_occurred_before, occurred_at) < 30, false)", none),
     ]) }}
     {{ numbers_by_day('events', [

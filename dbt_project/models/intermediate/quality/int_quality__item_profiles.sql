@@ -18,9 +18,14 @@ with_past as (
         load_date,
         raw_row,
         row_number() over versions as nth_version,
+        first_value(load_date) over versions < load_date as was_known,
         lag(title) over versions as title_before,
         lag(price) over versions as price_before,
         lag(categories) over versions as categories_before,
+        lag(release_year) over versions as release_year_before,
+        lag(creator) over versions as creator_before,
+        lag(concat_ws('|', gtin, isbn, imdb_id)) over versions as identifiers_before,
+        lag(created_at) over versions as created_at_before,
         coalesce(lag(is_available) over versions, false) as was_available,
         first_value(item_id) over same_title != item_id as is_title_shared
     from staged
@@ -33,9 +38,27 @@ known_before as (
     select
         lacking.platform,
         lacking.load_date,
-        count(distinct staged.item_id) as items
+        count(distinct staged.item_id) as known
     from lacking
     inner join staged on lacking.platform = staged.platform and lacking.load_date > staged.load_date
+    group by all
+),
+
+-- how many items can be recommended after a load
+catalogue as (
+    select
+        versions.platform,
+        versions.load_date,
+        count(*) filter (where versions.is_available) as items
+    from (
+        select
+            lacking.platform,
+            lacking.load_date,
+            coalesce(max_by(staged.is_available, ({{ order_known('staged') }})), false) as is_available
+        from lacking
+        inner join staged on lacking.platform = staged.platform and lacking.load_date >= staged.load_date
+        group by lacking.platform, lacking.load_date, staged.item_id
+    ) as versions
     group by all
 ),
 
@@ -47,7 +70,22 @@ facts as (
         with_past.price_before,
         with_past.categories_before,
         with_past.is_title_shared,
-        with_past.was_available and not coalesce(profiled.is_available, false) as is_withdrawn
+        case when with_past.was_available and not coalesce(profiled.is_available, false) then 'true' end as withdrawal,
+        case when with_past.was_known and not with_past.was_available and profiled.is_available then 'true' end as return,
+        case when with_past.nth_version = 1 then 'true' end as listing,
+        case
+            when with_past.was_known is not true then null
+            when profiled.title is distinct from with_past.title_before then 'title'
+            when coalesce(profiled.categories, '') != coalesce(with_past.categories_before, '') then 'categories'
+            when profiled.release_year is distinct from with_past.release_year_before then 'year'
+            when profiled.creator is distinct from with_past.creator_before then 'creator'
+            when concat_ws('|', profiled.gtin, profiled.isbn, profiled.imdb_id) != with_past.identifiers_before then 'identifier'
+            when profiled.created_at is distinct from with_past.created_at_before then 'listing'
+            when
+                with_past.price_before > 0
+                and not coalesce(profiled.price between with_past.price_before / 4 and with_past.price_before * 4, false)
+                then 'price by four times or more'
+        end as change
     from profiled
     left join with_past
         on
@@ -76,7 +114,7 @@ final as (
         ('price_change', "case when price > 0 and price_before > 0 and price != price_before then cast(cast(round(log2(price / price_before) * 2) as integer) as varchar) end", none),
         ('available', 'coalesce(is_available, false)', none),
         ('shape', id_shape('item_id'), none),
-        ('tenure', minutes_bucket('created_at', 'known_at'), none),
+        ('tenure', minutes_bucket('created_at', 'known_at'), "row_status = 'staged' and nth_version = 1"),
     ]) }}
     {{ numbers_by_day('items', [
         ('rows', 'count(*)', "row_status = 'staged' and not is_first_load", none),
@@ -86,24 +124,20 @@ final as (
             'case when is_first_load then least(cast(created_at as date) + 1, load_date) else day end',
         ),
     ]) }}
-    {%- for metric, condition in [('listed', 'nth_version = 1'), ('withdrawn', 'is_withdrawn')] %}
-        union all
-        select
-            facts.platform,
-            'items' as contract,
-            facts.load_date,
-            false as is_first_load,
-            facts.load_date as day,
-            '{{ metric }}' as metric,
-            unnest(['true', 'false']) as bucket,
-            cast(unnest([
-                count(*) filter (where {{ condition }}),
-                greatest(0, known_before.items - count(*) filter (where {{ condition }}))
-            ]) as double) as amount
-        from facts
-        inner join known_before on facts.platform = known_before.platform and facts.load_date = known_before.load_date
-        group by facts.platform, facts.load_date, known_before.items
-    {%- endfor %}
+    {{ parts_of_known('items', 'item_id', [
+        ('listed', 'listing'), ('withdrawn', 'withdrawal'), ('returned', 'return'), ('changed', 'change')
+    ]) }}
+    union all
+    select
+        platform,
+        'items' as contract,
+        load_date,
+        false as is_first_load,
+        load_date as day,
+        'catalogue' as metric,
+        'all' as bucket,
+        cast(items as double) as amount
+    from catalogue
 )
 
 select * from final
