@@ -296,6 +296,7 @@ COMPARISONS = 2 * len(METRICS)  # of one platform in a night, roughly
 WARNINGS_PER_STOP = 20  # warnings that chance may cause for each stop
 FEWEST_DAYS = 5  # nothing is learned from fewer
 WEEKDAY_DAYS, WEEKDAY_TIMES = 21, 3  # weekdays are told apart from three weeks, of which each has its day
+TWICE_AS_FAR_DAYS = 56  # of so many good days, none lies half as far as what is beyond the bound
 MAD_EFFICIENCY = 0.37  # of the median absolute deviation beside a standard deviation, for normal data
 SHARED_FACTOR = 2.0  # a holiday explains at most this
 SHARED_WITH = ("events.rows", "events.accounts", "events.items", "accounts.new")
@@ -491,6 +492,8 @@ def _compare(
     if metric.kind in ("volume", "delay"):
         if (found := _volume(mine, metric)) is not None:
             yield _finding_of_volume(found, _shared(others, metric, found.deviation), metric, limits, wider)
+            if metric.name in SHARED_WITH:
+                yield from _beside(mine, others, metric, limits, wider)
             if metric.name == "events.rows":
                 yield from _level(found, metric, wider)
         return
@@ -525,8 +528,20 @@ class _Usual:
         from scipy.stats import t
 
         by_chance = float(t.isf(chance / 2, max(2.0, MAD_EFFICIENCY * (self.days - 1)))) * self.spread
+        far = np.sort(np.abs(self.residuals))
         # what good days did twice is no alarm: a spread does not see what is rare
-        return max(by_chance, float(np.sort(np.abs(self.residuals))[-2]))
+        return max(min(by_chance, self._never()), float(far[-2]))
+
+    def _never(self) -> float:
+        """Far beyond the farthest of many days. Student's t is too careful where a few wild days make the spread.
+
+        A sample that is smaller than those of the past may lie farther, as its spread does.
+        """
+        past = _spread(self.residuals)
+        if past <= 0:
+            return float("inf")
+        farthest = float(np.abs(self.residuals).max()) * self.spread / past
+        return 2 * float(np.sqrt(TWICE_AS_FAR_DAYS / self.days)) * farthest
 
     @property
     def typical(self) -> tuple[float, float]:
@@ -652,6 +667,39 @@ def _finding_of_volume(found: _Volume, shared: float, metric: Metric, limits: Li
     floors = (float(np.log(WARN_FACTOR)), float(np.log(STOP_FACTOR)))
     deviation = max(0.0, deviation) if metric.rises else abs(deviation)
     return _finding(metric, text, deviation, found.usual, floors, limits, wider)
+
+
+def _beside(
+    mine: _Platform, others: Sequence[_Platform], metric: Metric, limits: Limits, wider: float
+) -> Iterable[Finding]:
+    """The volume beside that of each other platform: what moves all of them does not hide what happens to one.
+
+    It has to be far from usual beside every one of at least two others; otherwise the other one may be what is wrong.
+    """
+    found = [each for other in others if (each := _ratio(mine, other, metric, limits, wider)) is not None]
+    if len(found) > 1:
+        yield min(found, key=lambda finding: (finding.stop, finding.warn))
+
+
+def _ratio(mine: _Platform, other: _Platform, metric: Metric, limits: Limits, wider: float) -> Finding | None:
+    """None where a platform has no load tonight, or where the two have too few days in common."""
+    contract = metric.name.partition(".")[0]
+    past, past_of_other = mine.past.get(metric.name), other.past.get(metric.name)
+    if past is None or past_of_other is None or contract not in mine.covered or contract not in other.covered:
+        return None
+    first = max(past.days[0], past_of_other.days[0])
+    days = sorted(day for day in {*mine.days[contract]} & {*other.days[contract]} if day >= first)
+    nights = mine.nights(contract)
+    if len(days) < FEWEST_DAYS or nights != other.nights(contract):
+        return None
+    values = np.log(past.on(days, "all") + 0.5) - np.log(past_of_other.on(days, "all") + 0.5)
+    amounts = [each.tonight.get(metric.name, {}).get("all", 0.0) / len(nights) for each in (mine, other)]
+    usual = _usual(values, days, nights, 0.0, 1.0, trend=True)  # the same people may be on both: no sampling of its own
+    deviation = float(np.log(amounts[0] + 0.5) - np.log(amounts[1] + 0.5)) - usual.centre
+    text = f"{metric.words} {np.exp(deviation):.0%} of what those of other platforms promise"
+    return _finding(
+        metric, text, abs(deviation), usual, (float(np.log(WARN_FACTOR)), float(np.log(STOP_FACTOR))), limits, wider
+    )
 
 
 def _level(found: _Volume, metric: Metric, wider: float) -> Iterable[Finding]:
@@ -838,20 +886,36 @@ def _distance(
     divergence = float(jensenshannon(tonight, pooled)) ** 2
     distance, whole_distance = _without_end(np.array([max(0.0, divergence - expected), divergence]))
     degrees, reached = max(1.0, 8 * size * expected), []
+    information = _information(tonight, pooled)
     for chance, floor in zip(_chances(limits), (WARN_DISTANCE, STOP_DISTANCE), strict=True):
         sampled = float(chi2.isf(chance, degrees)) / (8 * size)
         bound = float(np.sqrt(((centre + usual.bound(chance)) * fewer) ** 2 + sampled))
-        reached.append(min(whole_distance / (bound * wider), distance / (floor * metric.floor * wider)))
+        reached.append(
+            min(
+                whole_distance / (bound * wider),
+                distance / (floor * metric.floor * wider),
+                information / -float(np.log(chance)),
+            )
+        )
     warns, stops = (float(each) for each in reached)
 
     moved = int(np.argmax(np.abs(tonight / tonight.sum() - shares)))
     what = compared.buckets[moved] if metric.named else "one of them"
+    found, usually = np.sqrt(max(0.0, divergence - expected)), np.sqrt(np.quantile(left, 0.9))
     text = (
-        f"{metric.words} differ by {np.sqrt(max(0.0, divergence - expected)):.2f}, usual up to {np.sqrt(np.quantile(left, 0.9)):.2f}; most: {what}"
+        f"{metric.words} differ by {found:.2f}, usual up to {usually:.2f}; most: {what}"
         f" {tonight[moved] / tonight.sum():.1%}, usual {shares[moved]:.1%}"
     )
     young = len(distances) < limits.min_history_days
     yield Finding(metric.name, metric.family, text, 0.0 if young else stops, max(warns, stops))
+
+
+def _information(tonight: Floats, pooled: Floats) -> float:
+    """How unlikely it is to draw tonight's rows from what is usual, in nats (Sanov 1957): a handful of rows proves nothing."""
+    from scipy.special import rel_entr
+
+    usual = (pooled + 0.5) / (pooled + 0.5).sum()
+    return float(tonight.sum() * rel_entr(tonight / tonight.sum(), usual).sum())
 
 
 def _without_end(divergences: Floats) -> Floats:
