@@ -153,6 +153,14 @@ METRICS = (
         "share of events in the category of the same account's event before",
         "true",
     ),
+    Metric(
+        "events.value_agrees",
+        "share",
+        "behaviour",
+        "share of events whose value is high or low as their item's were",
+        "true",
+        floor=0.5,
+    ),
     Metric("events.in_session", "share", "behaviour", "share of events soon after another of the same account", "true"),
     Metric("accounts.rows", "volume", "accounts", "changed accounts a night", warns=True),
     Metric("accounts.new", "volume", "accounts", "new accounts a night"),
@@ -190,7 +198,14 @@ METRICS = (
     Metric("accounts.gender", "mix", "accounts", "genders of accounts"),
     Metric("accounts.deleted", "share", "accounts", "share of account rows that are deleted", "true"),
     Metric("accounts.shape", "mix", "accounts", "characters of account ids", named=True),
-    Metric("accounts.tenure", "mix", "accounts", "minutes from sign-up to arrival (power of two)", named=True),
+    Metric(
+        "accounts.tenure",
+        "mix",
+        "accounts",
+        "minutes from sign-up to arrival of new accounts (power of two)",
+        named=True,
+        warns=True,
+    ),
     Metric(
         "accounts.contacts_changed",
         "share",
@@ -279,7 +294,14 @@ METRICS = (
     Metric("items.price_change", "mix", "catalogue", "changes of price (half powers of two)", named=True),
     Metric("items.available", "share", "catalogue", "share of item rows that are not available", "false"),
     Metric("items.shape", "mix", "catalogue", "characters of item ids", named=True),
-    Metric("items.tenure", "mix", "catalogue", "minutes from listing to arrival (power of two)", named=True),
+    Metric(
+        "items.tenure",
+        "mix",
+        "catalogue",
+        "minutes from listing to arrival of new items (power of two)",
+        named=True,
+        warns=True,
+    ),
 )
 NAMES = tuple(metric.name for metric in METRICS)
 
@@ -892,8 +914,6 @@ def _distance(
         bound = float(np.sqrt(((centre + usual.bound(chance)) * fewer) ** 2 + sampled))
         reached.append(
             min(
-                whole_distance / (bound * wider),
-                distance / (floor * metric.floor * wider),
                 information / -float(np.log(chance)),
             )
         )

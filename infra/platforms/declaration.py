@@ -75,6 +75,7 @@ GATE_METRICS = (  # that a platform may widen; those of expectations.contents
     "events.status",
     "events.top_item",
     "events.value",
+    "events.value_agrees",
     "items.available",
     "items.catalogue",
     "items.categories_changed",

@@ -199,6 +199,8 @@ CORRUPTIONS: dict[str, Corruption] = {
     "purchases are gone": rows("events", lambda events, *_: events[events["event_type"] != "purchase"]),
     # units, scales, clocks
     "value in percent": column("events", "value", lambda values, _: values * 100),
+    "value shuffled": column("events", "value", lambda values, rng: rng.permutation(values.to_numpy())),
+    "item_id shuffled": column("events", "item_id", lambda ids, rng: rng.permutation(ids.to_numpy())),
     "value flipped": column("events", "value", lambda values, _: 1.2 - values),
     "value squeezed": column("events", "value", lambda values, _: values / 5),
     "occurred_at five hours later": column("events", "occurred_at", lambda times, _: times + pd.Timedelta(hours=5)),
@@ -236,6 +238,9 @@ CORRUPTIONS: dict[str, Corruption] = {
     "accounts: ids in upper case": everything(
         "accounts", lambda known, rng: known.assign(account_id=known["account_id"].str.upper())
     ),
+    "accounts: all signed up tonight": everything(
+        "accounts", lambda known, rng: known.assign(created_at=known["known_at"])
+    ),
     "accounts: created_at null": everything("accounts", _set(created_at=pd.NaT)),
     # items
     "items: price in cents": everything("items", lambda known, rng: known.assign(price=known["price"] * 100)),
@@ -253,6 +258,10 @@ CORRUPTIONS: dict[str, Corruption] = {
     "items: categories shuffled": everything(
         "items",
         lambda known, rng: known.assign(categories=rng.permutation(CATEGORIES)[rng.integers(0, 15, len(known))]),
+    ),
+    "items: all listed tonight": everything("items", lambda known, rng: known.assign(created_at=known["known_at"])),
+    "items: years wrong": everything(
+        "items", lambda known, rng: known.assign(release_year=known["release_year"] % 100)
     ),
     "items: titles shuffled": everything(
         "items", lambda known, rng: known.assign(title=rng.permutation(known["title"].to_numpy()))

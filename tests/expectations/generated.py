@@ -20,7 +20,8 @@ PROFILES = ("int_quality__event_profiles", "int_quality__account_profiles", "int
 WEEK = np.array([1.0, 0.95, 0.9, 1.0, 1.15, 1.5, 1.35])
 HOURS = np.array([2, 1, 1, 1, 1, 2, 3, 5, 6, 6, 6, 7, 8, 7, 6, 6, 7, 9, 12, 15, 16, 14, 9, 5], dtype=float)
 CATEGORIES = np.array([f"kind {number}" for number in range(15)])
-TYPES, TYPE_SHARES = np.array(["view", "click", "purchase", "rate"]), np.array([0.6, 0.2, 0.1, 0.1])
+TYPES, TYPE_SHARES = np.array(["view", "click", "purchase", "rate"]), np.array([0.4, 0.2, 0.1, 0.3])
+STARS = np.array([0.2, 0.4, 0.6, 0.8, 1.0])
 AGES = np.array(["18-24", "25-34", "35-44", "45-55", "56+", None], dtype=object)
 Tables = dict[str, pd.DataFrame]  # by contract
 
@@ -116,6 +117,7 @@ class Generated:
         self.item_category = random.integers(0, len(CATEGORIES), total)
         self.popularity = random.pareto(1.2, total) + 0.1
         self.item_created = created
+        self.quality = random.normal(0, 1, total)
         words = np.array(
             [
                 f"{first}{second}"
@@ -182,7 +184,9 @@ class Generated:
             seconds = np.minimum(86_395, start + random.integers(0, 900, len(account)))
             occurred = np.datetime64(at, "s") + seconds.astype("timedelta64[s]")
             kind = random.choice(TYPES, len(account), p=TYPE_SHARES)
-            stars = random.choice([0.2, 0.4, 0.6, 0.8, 1.0], len(account), p=[0.05, 0.08, 0.17, 0.35, 0.35])
+            # people agree on what is good, by and large
+            liking = self.quality[item] + random.normal(0, 0.7, len(account))
+            stars = STARS[np.digitize(liking, [-2.3, -1.6, -0.7, 0.5])]
             delay = np.minimum(np.exp(random.normal(3, 1, len(account))), 86_399 - seconds).astype("timedelta64[s]")
             parts.append(
                 pd.DataFrame(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from expectations.contents import METRICS, NAMES, Finding, Limits, Loads, frame, judge, suite
 from expectations.gate import run_gate
 from infra.platforms.declaration import GATE_METRICS
-from tests.expectations.corruptions import CORRUPTIONS
+from tests.expectations.corruptions import CORRUPTIONS, everything
 from tests.expectations.generated import FIRST_NIGHT, Generated, Shape, Warehouse
 
 pytestmark = pytest.mark.slow
@@ -104,6 +105,40 @@ def test_nonsense_stops_a_young_installation(warehouse):
     load = CORRUPTIONS["account_id in upper case"](warehouse.platforms["stream"], BAD_NIGHT)
     findings = judged(warehouse, load, limits=Limits(min_history_days=100))
     assert [found.metric for found in findings if found.stop > 1] == ["events.account_known"]
+
+
+@pytest.mark.parametrize("kind", ["items: categories recoded", "items: none available", "accounts: gender swapped"])
+def test_a_change_of_most_that_is_known_stops_a_young_installation(warehouse, kind):
+    load = CORRUPTIONS[kind](warehouse.platforms["stream"], BAD_NIGHT)
+    assert stops(judged(warehouse, load, limits=Limits(min_history_days=100)))
+
+
+@pytest.mark.parametrize("contract", ["accounts", "items"])
+def test_an_export_of_all_that_changes_nothing_does_not_stop(warehouse, contract):
+    findings = judged(warehouse, everything(contract, lambda known, _: known)(warehouse.platforms["stream"], BAD_NIGHT))
+    assert stops(findings) == []
+    assert any(found.metric == f"{contract}.status" and found.warn > 1 for found in findings)
+
+
+@pytest.mark.parametrize("factor", [0.1, 10.0])
+def test_bursts_of_all_platforms_do_not_hide_what_happens_to_one(factor):
+    """Days differ by a factor of up to thirty, on all platforms alike."""
+    bursts = np.exp(np.random.default_rng(4).normal(0, 1.0, 25))
+    factors = tuple(enumerate(bursts))
+    platforms = world(4, (300, 300, 300), factors=factors)
+    bad = (*factors[:-1], (24, bursts[-1] * factor))
+    stream = Generated("stream", Shape(events=300, factors=bad), 4)
+
+    def told(stream: Generated) -> list[str]:
+        profiles = Warehouse({**platforms, "stream": stream}, BAD_NIGHT + timedelta(1)).profiles()
+        return [
+            text
+            for text in stops(judge(profiles, "stream", as_of=BAD_NIGHT, loads=EVERY_NIGHT))
+            if "other platforms" in text
+        ]
+
+    assert told(stream)
+    assert told(platforms["stream"]) == []
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ with_past as (
         load_date,
         raw_row,
         category,
+        avg(value) over item_before as item_value,
         count(*) over account_before > 0 as account_seen,
         count(*) over pair_before > 0 as pair_seen,
         count(*) over taste_before > 0 as taste_seen,
@@ -90,6 +91,10 @@ with_past as (
         coalesce(lag(day) over same_id >= day - {{ recent_days() }}, false) as is_corrected
     from recent
     window
+        item_before as (
+            partition by platform, item_id
+            order by day range between interval {{ recent_days() }} days preceding and interval 1 day preceding
+        ),
         account_before as (
             partition by platform, account_id
             order by day range between interval {{ recent_days() }} days preceding and interval 1 day preceding
@@ -129,7 +134,9 @@ facts as (
         ) as rows_of_item,
         row_number() over account_of_day = 1 as is_first_of_account,
         lag(profiled.occurred_at) over account_of_day as account_occurred_before,
-        lag(nullif(with_past.category, '')) over account_of_day as category_before
+        lag(nullif(with_past.category, '')) over account_of_day as category_before,
+        profiled.value >= median(profiled.value) over all_of_day as is_high,
+        with_past.item_value >= median(with_past.item_value) over all_of_day as is_item_high
     from profiled
     left join with_past
         on
@@ -140,6 +147,7 @@ facts as (
         on profiled.platform = known_accounts.platform and profiled.account_id = known_accounts.account_id
     left join known_items on profiled.platform = known_items.platform and profiled.item_id = known_items.item_id
     window
+        all_of_day as (partition by profiled.platform, profiled.load_date, profiled.day, profiled.row_status),
         account_of_day as (
             partition by profiled.platform, profiled.load_date, profiled.day, profiled.row_status, profiled.account_id
             order by profiled.occurred_at, profiled.raw_row
@@ -172,6 +180,7 @@ final as (
         ('known_pair', 'pair_seen', "row_status = 'staged' and account_seen"),
         ('known_taste', 'taste_seen', "row_status = 'staged' and account_seen and category is not null"),
         ('same_category', 'category = category_before', none),
+        ('value_agrees', 'is_high = is_item_high', none),
         ('in_session', "coalesce(datediff('minute', account_occurred_before, occurred_at) < 30, false)", none),
     ]) }}
     {{ numbers_by_day('events', [
