@@ -21,9 +21,9 @@ with_past as (
         first_value(load_date) over versions < load_date as was_known,
         lag(email_token) over versions as email_token_before,
         lag(phone_token) over versions as phone_token_before,
-        lag(gender) over versions as gender_before,
-        lag(age_band) over versions as age_band_before,
-        lag(created_at) over versions as created_at_before,
+        lag(coalesce(gender, '')) over versions as gender_before,
+        lag(coalesce(age_band, '')) over versions as age_band_before,
+        lag(coalesce(cast(created_at as varchar), '')) over versions as created_at_before,
         coalesce(lag(is_deleted) over versions, false) as was_deleted,
         email_token is not null and first_value(account_id) over same_email != account_id as is_email_shared
     from staged
@@ -53,12 +53,12 @@ facts as (
             when coalesce(profiled.is_deleted, false) and not with_past.was_deleted and with_past.nth_version > 1 then 'true'
         end as loss,
         case
-            when with_past.was_known is not true or profiled.is_deleted then null
-            when profiled.email_token is distinct from with_past.email_token_before then 'e-mail'
-            when profiled.phone_token is distinct from with_past.phone_token_before then 'phone'
-            when profiled.gender is distinct from with_past.gender_before then 'gender'
-            when profiled.age_band is distinct from with_past.age_band_before then 'age band'
-            when profiled.created_at is distinct from with_past.created_at_before then 'sign-up'
+            when not coalesce(with_past.was_known, false) or profiled.is_deleted then null
+            when coalesce(profiled.email_token, '') != coalesce(with_past.email_token_before, '') then 'e-mail'
+            when coalesce(profiled.phone_token, '') != coalesce(with_past.phone_token_before, '') then 'phone'
+            when coalesce(profiled.gender, '') != with_past.gender_before then 'gender'
+            when coalesce(profiled.age_band, '') != with_past.age_band_before then 'age band'
+            when coalesce(cast(profiled.created_at as varchar), '') != with_past.created_at_before then 'sign-up'
         end as change
     from profiled
     left join with_past

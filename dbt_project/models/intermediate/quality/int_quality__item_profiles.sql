@@ -21,11 +21,11 @@ with_past as (
         first_value(load_date) over versions < load_date as was_known,
         lag(title) over versions as title_before,
         lag(price) over versions as price_before,
-        lag(categories) over versions as categories_before,
-        lag(release_year) over versions as release_year_before,
-        lag(creator) over versions as creator_before,
+        lag(coalesce(categories, '')) over versions as categories_before,
+        lag(coalesce(release_year, 0)) over versions as release_year_before,
+        lag(coalesce(creator, '')) over versions as creator_before,
         lag(concat_ws('|', gtin, isbn, imdb_id)) over versions as identifiers_before,
-        lag(created_at) over versions as created_at_before,
+        lag(coalesce(cast(created_at as varchar), '')) over versions as created_at_before,
         coalesce(lag(is_available) over versions, false) as was_available,
         first_value(item_id) over same_title != item_id as is_title_shared
     from staged
@@ -74,13 +74,13 @@ facts as (
         case when with_past.was_known and not with_past.was_available and profiled.is_available then 'true' end as return,
         case when with_past.nth_version = 1 then 'true' end as listing,
         case
-            when with_past.was_known is not true then null
-            when profiled.title is distinct from with_past.title_before then 'title'
-            when coalesce(profiled.categories, '') != coalesce(with_past.categories_before, '') then 'categories'
-            when profiled.release_year is distinct from with_past.release_year_before then 'year'
-            when profiled.creator is distinct from with_past.creator_before then 'creator'
+            when not coalesce(with_past.was_known, false) then null
+            when coalesce(profiled.title, '') != with_past.title_before then 'title'
+            when coalesce(profiled.categories, '') != with_past.categories_before then 'categories'
+            when coalesce(profiled.release_year, 0) != with_past.release_year_before then 'year'
+            when coalesce(profiled.creator, '') != with_past.creator_before then 'creator'
             when concat_ws('|', profiled.gtin, profiled.isbn, profiled.imdb_id) != with_past.identifiers_before then 'identifier'
-            when profiled.created_at is distinct from with_past.created_at_before then 'listing'
+            when coalesce(cast(profiled.created_at as varchar), '') != with_past.created_at_before then 'listing'
             when
                 with_past.price_before > 0
                 and not coalesce(profiled.price between with_past.price_before / 4 and with_past.price_before * 4, false)
