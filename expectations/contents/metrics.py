@@ -17,14 +17,14 @@ Family = Literal[
 class Metric:
     """What is compared.
 
-    kind    volume: a number of a day; delay: minutes; share: the share of bucket ``bucket``; mix: all buckets together
-    bucket  of a share. None: each bucket but `(kept)` is a share of its own
-    named   whether a message may name buckets: they are ours, or a seed's, and never what a source wrote
-    rises   only a rise matters: there cannot be too few of them
-    warns   it never stops: a platform may do so on purpose
+    kind      volume: a number of a day; delay: minutes; share: the share of bucket ``bucket``; mix: all buckets together
+    bucket    of a share. None: each bucket but `(kept)` is a share of its own
+    named     whether a message may name buckets: they are ours, or a seed's, and never what a source wrote
+    rises     only a rise matters: there cannot be too few of them
+    warns     it never stops: a platform may do so on purpose
     of_known  of all accounts or items that the platform had before, not of the rows of the load
-    unseen  whether buckets never seen are judged by themselves; not where an eager account or a busy night makes new ones
-    floor   how much larger than elsewhere a difference has to be before it matters
+    unseen    whether buckets never seen are judged by themselves; not where an eager account or a busy night makes new ones
+    floor     how much larger than elsewhere a difference has to be before it matters
     """
 
     name: str

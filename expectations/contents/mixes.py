@@ -20,6 +20,8 @@ from expectations.contents.usual import (
     spread_of,
 )
 
+FEWEST_ROWS = 10  # fewer are no mix, and often of one account: their number is judged, and their shares
+
 
 def mix_of(compared: Compared, metric: Metric, limits: Limits, wider: float) -> Iterable[Finding]:
     """Three comparisons: the share of buckets never seen, the share without a value, the distance of all together."""
@@ -80,7 +82,7 @@ def _distance(compared: Compared, metric: Metric, elsewhere: Floats, limits: Lim
         f"{metric.words} differ by {found:.2f}, usual up to {usually:.2f}; most: {what}"
         f" {tonight[moved] / tonight.sum():.1%}, usual {shares[moved]:.1%}"
     )
-    only_warns = metric.warns or len(distances) < limits.min_history_days
+    only_warns = metric.warns or len(distances) < limits.min_history_days or size < FEWEST_ROWS
     yield Finding(metric.name, metric.family, text, 0.0 if only_warns else stops, max(warns, stops))
 
 
