@@ -34,6 +34,8 @@ class BadSource:
 
     def corrupt(self, corruption: Corruption) -> None:
         """Do what the corruption says. Afterwards `changed_share` is the share of tonight's rows that it made or changed."""
+        for other in corruption.also:
+            BadSource(self.home, other.sheet, self.as_of).corrupt(other)
         with self._opened() as connection:
             if corruption.scope == "schema" and self.sheet.known:
                 _run(connection, corruption, f"source.{self.sheet.table}")
@@ -45,7 +47,7 @@ class BadSource:
             self._count(connection, corruption)
             for column in HELPERS:
                 connection.execute(f"alter table rows drop column {column}")
-            self._write(connection)
+            self._write(connection, corruption.encoding)
 
     @property
     def window(self) -> tuple[str, str]:
@@ -131,11 +133,11 @@ class BadSource:
         if not changed and not lost and corruption.sql:
             raise ChangesNothing(f"corruption '{corruption.name}' changes nothing on the night of {self.as_of}")
 
-    def _write(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _write(self, connection: duckdb.DuckDBPyConnection, encoding: str) -> None:
         if self.sheet.known:
             self._to_database(connection)
         else:
-            self._to_file(connection)
+            self._to_file(connection, encoding)
 
     def _to_database(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Tonight's rows in place of the source's; a column of DuckDB that no longer holds its type becomes text."""
@@ -165,7 +167,7 @@ class BadSource:
                 marks = ", ".join("?" * len(rows[0]))
                 client.executemany(f"insert into {self.sheet.table} values ({marks})", rows)
 
-    def _to_file(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _to_file(self, connection: duckdb.DuckDBPyConnection, encoding: str) -> None:
         broken = []
         if self.file.exists():
             lines = self.file.read_text(encoding="utf-8").splitlines()
@@ -182,7 +184,7 @@ class BadSource:
         found = connection.execute(f"select cast(to_json(one) as varchar) from (select {casts} from rows) as one")
         text = "\n".join([*(line for (line,) in found.fetchall()), *broken])
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.write_text(text + "\n" if text else "", encoding="utf-8")
+        self.file.write_text(text + "\n" if text else "", encoding=encoding, errors="replace")
 
 
 def _run(connection: duckdb.DuckDBPyConnection, corruption: Corruption, table: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.bench.bad_sources import BadSource, ChangesNothing
 from tests.bench.corruptions import SHEETS, Corruption, drawn, named
-from tests.bench.gates import Outcome, batches, figures
+from tests.bench.gates import batches
+from tests.bench.outcomes import Outcome, figures
 
 NIGHT = date(1998, 3, 28)
 # the day before the night, the day before that, and the night's own day, which it does not load
@@ -162,8 +163,8 @@ def test_figures_count_what_was_caught_and_name_what_was_not() -> None:
         {"night": "1998-03-16", "platform": "forum", "held": [], "warnings": ["slow"]},
     ]
     found = {row.metric: row for row in figures(outcomes, clean)}
-    assert found["corruptions that were caught"].value == 0.5
-    assert not found["corruptions that were caught"].met
+    assert found["corruptions with a name that were caught"].value == 0.5
+    assert not found["corruptions with a name that were caught"].met
     assert found["held at check_loads"].value == 1
     assert found["silent: b"].value == 0.5
     assert (found["harmless changes held"].value, found["harmless changes held"].peer) == (1, "c")
