@@ -47,7 +47,7 @@ class BadSource:
             self._count(connection, corruption)
             for column in HELPERS:
                 connection.execute(f"alter table rows drop column {column}")
-            self._write(connection, corruption.encoding)
+            self._write(connection, corruption)
 
     @property
     def window(self) -> tuple[str, str]:
@@ -133,18 +133,18 @@ class BadSource:
         if not changed and not lost and corruption.sql:
             raise ChangesNothing(f"corruption '{corruption.name}' changes nothing on the night of {self.as_of}")
 
-    def _write(self, connection: duckdb.DuckDBPyConnection, encoding: str) -> None:
+    def _write(self, connection: duckdb.DuckDBPyConnection, corruption: Corruption) -> None:
         if self.sheet.known:
-            self._to_database(connection)
+            self._to_database(connection, whole=corruption.scope == "export")
         else:
-            self._to_file(connection, encoding)
+            self._to_file(connection, corruption.encoding)
 
-    def _to_database(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Tonight's rows in place of the source's; a column of DuckDB that no longer holds its type becomes text."""
+    def _to_database(self, connection: duckdb.DuckDBPyConnection, *, whole: bool) -> None:
+        """The rows in place of the source's of tonight, or of all so far; a column of DuckDB that no longer holds its type becomes text."""
         begins, ends = self.window
         known, table = self.sheet.known, f"source.{self.sheet.table}"
         replaced = f"{known} < '{ends}'"
-        if self.sheet.contract == "events":
+        if not whole:
             replaced += f" and {known} >= '{begins}'"
         if WAREHOUSES[self.sheet.platform][1] == "sqlite":
             rows = connection.execute("from rows").fetchall()

@@ -244,33 +244,35 @@ NEW_ACCOUNTS = (
     "{more}) from rows, range({count}) as numbers(n) where rows.number = (select max(number) from rows)"
 )
 PREFIXES = {"stream": "'99000'", "shop": "'C99'", "forum": "'newbie_'"}
-TIMES_OF_ACCOUNTS = {"forum": ", moved(night_text(), interval (-3) hours) as changed, n || 'x@example.com' as mail"}
+MORE_OF_ACCOUNTS = {"forum": ", moved(night_text(), interval (-3) hours) as changed, n || 'x@example.com' as mail"}
 
 
 def _attacks() -> Iterator[Corruption]:
     """A wave of sign-ups, and a botnet: new accounts that all do the same."""
     accounts = {sheet.platform: sheet for sheet in SHEETS if sheet.contract == "accounts"}
     for platform, sheet in accounts.items():
-        more = TIMES_OF_ACCOUNTS.get(platform, ", n || 'x@example.com' as email")
-        sql = NEW_ACCOUNTS.format(prefix=PREFIXES[platform], more=more, count="{count}")
-        yield Corruption(sheet, "ten times as many sign-ups", sql.replace("{count}", "100"))
-        yield _botnet(platform, Corruption(sheet, "bots", sql.replace("{count}", "200")))
+        more = MORE_OF_ACCOUNTS.get(platform, ", n || 'x@example.com' as email")
+        sign_ups, bots = (
+            NEW_ACCOUNTS.format(prefix=PREFIXES[platform], more=more, count=count) for count in (100, 200)
+        )
+        yield Corruption(sheet, "ten times as many sign-ups", sign_ups)
+        yield _botnet(platform, Corruption(sheet, "bots", bots))
 
 
 def _botnet(platform: str, bots: Corruption) -> Corruption:
-    """Two hundred new accounts, each with ten events on the same ten items, one of them on top."""
+    """Two hundred new accounts with ten events each, all on one item."""
     events = {sheet.table: sheet for sheet in SHEETS if sheet.contract == "events" and sheet.platform == platform}
-    account = f"{PREFIXES[platform]} || cast(number // 10 as integer) as {{account}}"
-    item = "(select min({item}) from rows) as {item}"
     made = (
-        "insert into rows select first.* replace ('bot' || number as {{id}}{values}) from range(2000) as numbers(number), "
-        "(select * exclude (number), 0 as number from rows where number = (select min(number) from rows)) as first"
+        "insert into rows select rows.* replace ('bot' || n as {{id}}, {values}) from rows, range(2000) as numbers(n) "
+        "where rows.number = (select min(number) from rows)"
     )
+    account = f"{PREFIXES[platform]} || (n // 10) as {{account}}"
+    item = "(select min({item}) from rows) as {item}"
     if platform != "shop":
         [sheet] = events.values()
-        return Corruption(sheet, "a botnet on one item", made.format(values=f", {account}, {item}"), also=(bots,))
-    orders = Corruption(events["orders"], "bots", made.format(values=f", {account}"))
-    lines = made.format(values=f", 'bot' || number as order_no, {item}")
+        return Corruption(sheet, "a botnet on one item", made.format(values=f"{account}, {item}"), also=(bots,))
+    orders = Corruption(events["orders"], "bots", made.format(values=account))
+    lines = made.format(values=f"'bot' || n as order_no, {item}")
     return Corruption(events["order_lines"], "a botnet on one item", lines, also=(orders, bots))
 
 
@@ -279,4 +281,4 @@ def _encodings() -> Iterator[Corruption]:
         if sheet.known is None and sheet.contract != "events":
             column = sheet.roles.get("title", "full_name")
             sql = f"update rows set {column} = replace({column}, 'e', '\u00e9')"
-            yield Corruption(sheet, "bytes of Latin-1", sql, encoding="latin-1")
+            yield Corruption(sheet, "bytes of Latin-1", sql, "export", encoding="latin-1")

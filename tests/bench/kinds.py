@@ -129,7 +129,7 @@ ITEMS: Kinds = {
     ),
     "categories with another separator": (
         "categories",
-        "update rows set {categories} = replace(replace({categories}, '|', '/'), ';', '/')",
+        "update rows set {categories} = regexp_replace({categories}, '[|;,]', '/', 'g')",
     ),
     "prices in cents": ("price", "update rows set {price} = cast({price} as double) * 100"),
     "prices zero": ("price", "update rows set {price} = 0"),
