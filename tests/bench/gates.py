@@ -12,7 +12,10 @@ from argparse import ArgumentParser, Namespace
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
@@ -23,13 +26,13 @@ from dags.steps.merge.held_loads import decide
 from dags.steps.night import Night
 from expectations.gate import GateResult
 from tests.bench.corruptions import Corruption, drawn, named
+from tests.bench.effects import Effects, learned_home
 from tests.bench.judged import Judge, complaints
 from tests.bench.measured import save
 from tests.bench.nights import LINK, MERGE, StepFailed, night_of, run_steps
 from tests.bench.outcomes import CleanLoad, Outcome, figures, write_outcomes
-from tests.bench.steady import CLEAN_NIGHTS, FIRST_NIGHT, Shape, arrive, build_steady
+from tests.bench.steady import CLEAN_NIGHTS, FIRST_NIGHT, arrive, build_steady
 
-BENCH_NIGHT = Shape().bench_night
 CLEAN = "clean_nights.json"  # beside the nights, in the home that has them
 console = Console()
 
@@ -105,16 +108,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="crossrec-gates-") as folder:
         home = options.home or options.keep or Path(folder) / "good"
         clean = json.loads((home / CLEAN).read_text()) if options.home else make_home(home, options.clean)
-        outcomes: list[Outcome] = []
+        outcomes: dict[str, Outcome] = {}
         for found in judged(home, chosen, options, Path(folder)):
-            outcomes += found
-            write_outcomes(outcomes, clean)  # a benchmark that is stopped has what was measured before
-            for outcome in found:
-                console.print(
-                    f"{outcome.outcome:11} {outcome.where:15} {outcome.name}: {outcome.because[:120]}", markup=False
-                )
-    write_outcomes(outcomes, clean)
-    save("bench-gates", figures(outcomes, clean))
+            outcomes[found.name] = found
+            write_outcomes([*outcomes.values()], clean)  # a benchmark that is stopped has what was measured before
+            console.print(_told(found), markup=False)
+    save("bench-gates", figures([*outcomes.values()], clean))
+
+
+def _told(outcome: Outcome) -> str:
+    effect = (
+        "" if outcome.lists_changed is None else f"; {outcome.lists_changed:.1%} of lists, hits x {outcome.hits:.2f}"
+    )
+    return f"{outcome.outcome:11} {outcome.where:15} {outcome.name}: {outcome.because[:120]}{effect}"
 
 
 def _options() -> Namespace:
@@ -125,39 +131,76 @@ def _options() -> Namespace:
     parser.add_argument("--minutes", type=float, default=None, help="stop after so long, with what was judged by then")
     parser.add_argument("--clean", type=int, default=CLEAN_NIGHTS, help="clean nights in a row")
     parser.add_argument("--alone", action="store_true", help="one corruption in a run, not one of each platform")
+    parser.add_argument("--no-effects", dest="effects", action="store_false", help="make no lists of what got through")
     parser.add_argument("--processes", type=int, default=1, help="so many runs at a time, each on a copy of its own")
     parser.add_argument("--keep", type=Path, help="a folder to leave the home with the clean nights in")
     parser.add_argument("--home", type=Path, help="a home that --keep left, which stays as it is")
     return parser.parse_args()
 
 
-def judged(home: Path, chosen: Sequence[Corruption], options: Namespace, scratch: Path) -> Iterator[list[Outcome]]:
-    """The outcomes of one batch after another."""
+def judged(home: Path, chosen: Sequence[Corruption], options: Namespace, scratch: Path) -> Iterator[Outcome]:
+    """The outcome of each corruption; and then once more, with its effect on the lists, of each that got through."""
     ends = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
-    made = batches(chosen, options.seed, alone=options.alone)
-    as_of = _night_after(home)
-    with ProcessPoolExecutor(options.processes, initializer=_begin, initargs=(home, as_of, scratch, ends)) as processes:
-        yield from track(processes.map(_judge, made), "corruptions", total=len(made), console=console)
+    made, as_of, by_name = batches(chosen, options.seed, alone=options.alone), night_after(home), _by_name(chosen)
+    if options.effects:
+        learned_home(home, as_of - timedelta(1))
+    pool = ProcessPoolExecutor(
+        options.processes, get_context("spawn"), initializer=_begin, initargs=(home, as_of, scratch, ends)
+    )
+    with pool as processes:
+        through = []
+        for found in track(processes.map(_judge, made), "corruptions", total=len(made), console=console):
+            through += [each for each in found if each.expected == "caught" and each.reached_lists]
+            yield from found
+        if options.effects:
+            pairs = [(each, by_name[each.name]) for each in through]
+            yield from track(processes.map(_effect, pairs), "effects", total=len(pairs), console=console)
 
 
-_judge_of_process: Judge
-_ends = float("inf")
+def _by_name(corruptions: Iterable[Corruption]) -> dict[str, Corruption]:
+    return {corruption.name: corruption for corruption in corruptions}
+
+
+@dataclass
+class _Work:
+    """What a process of the pool judges with, in a folder of its own."""
+
+    home: Path
+    as_of: date
+    scratch: Path
+    ends: float
+
+    @cached_property
+    def judge(self) -> Judge:
+        return Judge(self.home, self.as_of, self.scratch)
+
+    @cached_property
+    def effects(self) -> Effects:
+        return Effects(self.home, self.as_of, self.scratch)
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self.ends
+
+
+_work: _Work
 
 
 def _begin(home: Path, as_of: date, scratch: Path, ends: float) -> None:
-    """Give this process a judge with a folder of its own: judging needs the clean night, which is run once."""
-    global _judge_of_process, _ends
-    folder = Path(tempfile.mkdtemp(prefix="judge-", dir=scratch))
-    _judge_of_process, _ends = Judge(home, as_of, folder), ends
+    global _work
+    _work = _Work(home, as_of, Path(tempfile.mkdtemp(prefix="judge-", dir=scratch)), ends)
 
 
 def _judge(batch: list[Corruption]) -> list[Outcome]:
-    if time.monotonic() > _ends:
-        return []
-    return _judge_of_process.judge(batch)
+    return [] if _work.is_over else _work.judge.judge(batch)
 
 
-def _night_after(home: Path) -> date:
+def _effect(through: tuple[Outcome, Corruption]) -> Outcome:
+    outcome, corruption = through
+    return outcome if _work.is_over else _work.effects.with_effect(outcome, corruption)
+
+
+def night_after(home: Path) -> date:
     rows = json.loads((home / CLEAN).read_text())
     return date.fromisoformat(max(row["night"] for row in rows)) + timedelta(1)
 

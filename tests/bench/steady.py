@@ -150,7 +150,8 @@ def _tastes(films: pd.DataFrame, persons: int, rng: np.random.Generator) -> NDAr
     """How much each person likes each film, shape (persons, films): by its genres, and by its fame."""
     genres = films["genres"].str.get_dummies("|").to_numpy(dtype=float)
     liked = rng.normal(0, 1.3, (persons, genres.shape[1])) @ (genres / genres.sum(axis=1, keepdims=True)).T
-    return np.asarray(liked + np.log(rng.pareto(1.2, len(films)) + 0.1))
+    fame = np.minimum(rng.pareto(1.2, len(films)) + 0.1, 6)  # no new film gets a third of a night to itself
+    return np.asarray(liked + np.log(fame))
 
 
 def _amounts(mean: int, shape: Shape, rng: np.random.Generator) -> NDArray[np.int64]:
