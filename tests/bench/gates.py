@@ -26,6 +26,8 @@ from dags.steps.merge.held_loads import decide
 from dags.steps.night import Night
 from expectations.gate import GateResult
 from tests.bench.corruptions import Corruption, drawn, named
+from tests.bench.damaged import Damaged
+from tests.bench.damages import Damage, damages
 from tests.bench.effects import Effects, learned_home
 from tests.bench.judged import Judge, complaints
 from tests.bench.measured import save
@@ -131,7 +133,12 @@ def _options() -> Namespace:
     parser.add_argument("--minutes", type=float, default=None, help="stop after so long, with what was judged by then")
     parser.add_argument("--clean", type=int, default=CLEAN_NIGHTS, help="clean nights in a row")
     parser.add_argument("--alone", action="store_true", help="one corruption in a run, not one of each platform")
-    parser.add_argument("--no-effects", dest="effects", action="store_false", help="make no lists of what got through")
+    parser.add_argument(
+        "--no-effects",
+        dest="effects",
+        action="store_false",
+        help="corrupt sources alone, and make no lists of what got through",
+    )
     parser.add_argument("--processes", type=int, default=1, help="so many runs at a time, each on a copy of its own")
     parser.add_argument("--keep", type=Path, help="a folder to leave the home with the clean nights in")
     parser.add_argument("--home", type=Path, help="a home that --keep left, which stays as it is")
@@ -155,6 +162,9 @@ def judged(home: Path, chosen: Sequence[Corruption], options: Namespace, scratch
         if options.effects:
             pairs = [(each, by_name[each.name]) for each in through]
             yield from track(processes.map(_effect, pairs), "effects", total=len(pairs), console=console)
+            behind = [damage for damage in damages() if options.only in damage.name]
+            for found in track(processes.map(_damage, behind), "between steps", total=len(behind), console=console):
+                yield from found
 
 
 def _by_name(corruptions: Iterable[Corruption]) -> dict[str, Corruption]:
@@ -178,6 +188,10 @@ class _Work:
     def effects(self) -> Effects:
         return Effects(self.home, self.as_of, self.scratch)
 
+    @cached_property
+    def damaged(self) -> Damaged:
+        return Damaged(self.effects, damages())
+
     @property
     def is_over(self) -> bool:
         return time.monotonic() > self.ends
@@ -198,6 +212,10 @@ def _judge(batch: list[Corruption]) -> list[Outcome]:
 def _effect(through: tuple[Outcome, Corruption]) -> Outcome:
     outcome, corruption = through
     return outcome if _work.is_over else _work.effects.with_effect(outcome, corruption)
+
+
+def _damage(damage: Damage) -> list[Outcome]:
+    return [] if _work.is_over else [_work.damaged.judge(damage)]
 
 
 def night_after(home: Path) -> date:

@@ -9,18 +9,16 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import duckdb
 from rich.console import Console
 
 from dags.steps.night import Night
 from dags.steps.records import Extracted
 from expectations.gate import GateResult
-from infra.platforms import PlatformError
 from infra.warehouse import query
 from tests.bench.bad_sources import BadSource, ChangesNothing
 from tests.bench.corruptions import Corruption, Sheet
 from tests.bench.nights import LINK, MERGE, StepFailed, copied, in_a_line, night_of, run_steps
-from tests.bench.outcomes import Outcome
+from tests.bench.outcomes import Group, Outcome
 
 console = Console()
 BY_PLATFORM = {step.name: step for step in MERGE if step.each == "platform"}
@@ -69,8 +67,10 @@ class Judge:
                 return [outcome for corruption in corruptions for outcome in self.judge([corruption])]
             [alone] = corruptions
             found = [Outcome(alone.name, alone.expected, "stopped", failed.step, failed.because)]
-        drawn = {corruption.name: corruption.is_drawn for corruption in corruptions}
-        return [replace(outcome, changed=changed[outcome.name], is_drawn=drawn[outcome.name]) for outcome in found]
+        groups: dict[str, Group] = {
+            corruption.name: "by chance" if corruption.is_drawn else "with a name" for corruption in corruptions
+        }
+        return [replace(outcome, changed=changed[outcome.name], group=groups[outcome.name]) for outcome in found]
 
     def _copy(self, copy: Path | None = None) -> Night:
         return night_of(copied(self.home, copy or self.scratch / "home"), self.as_of)
@@ -102,9 +102,9 @@ class Judge:
         """Run a step of one platform; the outcome where it is one, and nothing where the load passes."""
         try:
             BY_PLATFORM[step](night, platform)
-        except (PlatformError, RuntimeError, duckdb.Error) as error:
+        except Exception as error:  # whatever it was, the night has stopped there
             if platform not in left:
-                raise
+                raise StepFailed(step, error) from error
             corruption = left.pop(platform)
             because = f"{type(error).__name__}: {in_a_line(str(error))}"
             yield Outcome(corruption.name, corruption.expected, "stopped", step, because)

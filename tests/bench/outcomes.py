@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from tests.bench.corruptions import Expected
 from tests.bench.measured import FOLDER, Measured
@@ -12,6 +13,7 @@ from tests.bench.measured import FOLDER, Measured
 CAUGHT = ("held", "stopped", "quarantined")
 OUTCOMES = FOLDER / "gates" / "outcomes.json"
 FLOOR = 0.01  # a corruption that changes fewer of the lists than this did no harm
+Group = Literal["with a name", "by chance", "between steps"]
 CleanLoad = dict[str, object]
 
 
@@ -32,7 +34,7 @@ class Outcome:
     where: str = ""
     because: str = ""
     changed: float = 0.0
-    is_drawn: bool = False
+    group: Group = "with a name"
     lists_changed: float | None = None
     hits: float | None = None
 
@@ -55,13 +57,12 @@ def figures(outcomes: Sequence[Outcome], clean: Sequence[CleanLoad]) -> list[Mea
     bad = [outcome for outcome in outcomes if outcome.expected == "caught"]
     good = [outcome for outcome in outcomes if outcome.expected == "harmless"]
     rows = []
-    for what, those in (
-        ("corruptions with a name", [each for each in bad if not each.is_drawn]),
-        ("corruptions by chance", [each for each in bad if each.is_drawn]),
-    ):
-        if those:
+    for group in get_args(Group):
+        if those := [each for each in bad if each.group == group]:
             share = sum(each.is_caught for each in those) / len(those)
-            rows.append(Measured(f"{what} that were caught", share, f"of {len(those)}", 0.95, at_least=True))
+            rows.append(
+                Measured(f"corruptions {group} that were caught", share, f"of {len(those)}", 0.95, at_least=True)
+            )
     if bad:
         reached = sum(each.reached_lists for each in bad)
         rows.append(

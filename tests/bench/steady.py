@@ -154,8 +154,9 @@ def _tastes(films: pd.DataFrame, persons: int, rng: np.random.Generator) -> NDAr
     return np.asarray(liked + np.log(fame))
 
 
-def _amounts(mean: int, shape: Shape, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Events of each day."""
+def night_amounts(mean: int, shape: Shape, rng: np.random.Generator | None = None) -> NDArray[np.int64]:
+    """Events of each day from ``shape.begin`` on."""
+    rng = rng or np.random.default_rng(0)
     day = np.arange(shape.days)
     weekday = (shape.begin.weekday() + day) % 7
     holiday = np.where(day == shape.days_before + shape.holiday, shape.on_holiday, 1.0)
@@ -176,7 +177,7 @@ def _events(
     created, listed = accounts["created"].to_numpy(), catalogue["listed"].to_numpy()
     had = np.zeros(tastes.shape, dtype=bool)
     parts = []
-    for day, amount in enumerate(_amounts(mean, shape, rng)):
+    for day, amount in enumerate(night_amounts(mean, shape, rng)):
         midnight = _seconds_of(shape.begin) + day * DAY
         there = np.flatnonzero(created < midnight)
         length = rng.geometric(0.5, amount)  # of each visit; more visits than are needed
