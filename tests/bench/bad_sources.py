@@ -37,6 +37,9 @@ class BadSource:
         for other in corruption.also:
             BadSource(self.home, other.sheet, self.as_of).corrupt(other)
         with self._opened() as connection:
+            if corruption.scope == "late" and not self.sheet.known:
+                self._send_tomorrow()
+                return
             if corruption.scope == "schema" and self.sheet.known:
                 _run(connection, corruption, f"source.{self.sheet.table}")
                 self.changed_share = 1.0
@@ -91,7 +94,7 @@ class BadSource:
             f"row_number() over () as number, hash(row_number() over ()) / 18446744073709551616.0 as draw from ({known}) "
             "where days_ago >= 0"
         )
-        tonight = "days_ago = 0" if corruption.scope == "tonight" or corruption.scope == "schema" else "true"
+        tonight = "true" if corruption.scope == "export" else "days_ago = 0"
         connection.execute(f"create temp table rows as from everything where {tonight}")
         set_known = f" replace ('{self._middle()}' as {self.sheet.known})" if self.sheet.known else ""
         connection.execute(f"create temp table earlier as select *{set_known} from everything where days_ago > 0")
@@ -166,6 +169,14 @@ class BadSource:
             if rows:
                 marks = ", ".join("?" * len(rows[0]))
                 client.executemany(f"insert into {self.sheet.table} values ({marks})", rows)
+
+    def _send_tomorrow(self) -> None:
+        """The file of the night has come only by the next one, in front of that night's own lines."""
+        tomorrow = BadSource(self.home, self.sheet, self.as_of + timedelta(1)).file
+        own = tomorrow.read_text(encoding="utf-8") if tomorrow.exists() else ""
+        tomorrow.write_text(self.file.read_text(encoding="utf-8") + own, encoding="utf-8")
+        self.file.unlink()
+        self.changed_share = 1.0
 
     def _to_file(self, connection: duckdb.DuckDBPyConnection, encoding: str) -> None:
         broken = []

@@ -1,7 +1,8 @@
 """What can be wrong with a platform's data, as data: for each corruption the SQL that does it, and what must become of it.
 
 The SQL runs over a table ``rows``, all of it text, see `tests.bench.bad_sources`. ``tonight`` has the rows that the night is to
-load; ``export`` has every row so far, sent once more tonight as a whole new export would; ``schema`` changes the table itself.
+load; ``export`` has every row so far, sent once more tonight as a whole new export would; ``schema`` changes the table itself;
+``late`` lets tonight's rows come with the next night, which is the one that is judged.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Literal
 
 from tests.bench.kinds import ACCOUNTS, COLUMN_KINDS, EVENTS, ITEMS
 
-Scope = Literal["tonight", "export", "schema"]
+Scope = Literal["tonight", "export", "schema", "late"]
 Expected = Literal["caught", "harmless", "small"]
 
 
@@ -50,7 +51,7 @@ class Corruption:
 
     def on(self, table: str) -> str:
         """The statement over ``table``, with the sheet's own columns in place of roles."""
-        return self.sql.format(table=table, **self.sheet.roles)
+        return self.sql.format(table=table, known=self.sheet.known, **self.sheet.roles)
 
 
 SHEETS = (
@@ -178,6 +179,7 @@ def named() -> list[Corruption]:
     return [corruption for sheet in SHEETS for corruption in (*_columns(sheet), *_meanings(sheet), *_tables(sheet))] + [
         *_attacks(),
         *_encodings(),
+        *_late_loads(),
     ]
 
 
@@ -282,3 +284,13 @@ def _encodings() -> Iterator[Corruption]:
             column = sheet.roles.get("title", "full_name")
             sql = f"update rows set {column} = replace({column}, 'e', '\u00e9')"
             yield Corruption(sheet, "bytes of Latin-1", sql, "export", encoding="latin-1")
+
+
+def _late_loads() -> Iterator[Corruption]:
+    """The night finds no events; the next night finds those of two days."""
+    stream, orders, lines, posts = (sheet for sheet in SHEETS if sheet.contract == "events")
+    later = "update rows set {known} = moved({known}, interval 1 day)"
+    yield Corruption(stream, "a late load", later, "late", "harmless")
+    late_orders = Corruption(orders, "a late load", later, "late", "harmless")
+    yield Corruption(lines, "a late load", later, "late", "harmless", also=(late_orders,))
+    yield Corruption(posts, "a late load", "", "late", "harmless")

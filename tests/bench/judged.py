@@ -6,7 +6,7 @@ again for each of them alone.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from tests.bench.bad_sources import BadSource, ChangesNothing
 from tests.bench.corruptions import Corruption, Sheet
 from tests.bench.nights import LINK, MERGE, StepFailed, copied, in_a_line, night_of, run_steps
 from tests.bench.outcomes import Group, Outcome
+from tests.bench.steady import arrive
 
 console = Console()
 BY_PLATFORM = {step.name: step for step in MERGE if step.each == "platform"}
@@ -52,6 +53,9 @@ class Judge:
 
     def judge(self, corruptions: Sequence[Corruption]) -> list[Outcome]:
         """The outcome of each; the corruptions are of different platforms."""
+        if late := [each for each in corruptions if each.scope == "late"]:
+            others = [each for each in corruptions if each not in late]
+            return [*map(self._judge_tomorrow, late), *(self.judge(others) if others else [])]
         night = self._copy()
         changed = {}
         for each in corruptions:
@@ -71,6 +75,24 @@ class Judge:
             corruption.name: "by chance" if corruption.is_drawn else "with a name" for corruption in corruptions
         }
         return [replace(outcome, changed=changed[outcome.name], group=groups[outcome.name]) for outcome in found]
+
+    def _judge_tomorrow(self, corruption: Corruption) -> Outcome:
+        """What becomes of the next night's load, where tonight's rows come with it."""
+        night = self._copy()
+        found = Outcome(
+            corruption.name, corruption.expected, "silent", changed=self._corrupt(corruption, night.settings.home)
+        )
+        tomorrow = night_of(night.settings.home, self.as_of + timedelta(1))
+        try:
+            run_steps(night, MERGE)
+            arrive(night.settings.demo_path, tomorrow.as_of)
+            run_steps(tomorrow, MERGE)
+        except StepFailed as failed:
+            return replace(found, outcome="stopped", where=failed.step, because=failed.because)
+        for step in ("check_loads", "check_contents"):
+            if because := _held_because(tomorrow, corruption.sheet.platform, step):
+                return replace(found, outcome="held", where=step, because=in_a_line(because))
+        return found
 
     def _copy(self, copy: Path | None = None) -> Night:
         return night_of(copied(self.home, copy or self.scratch / "home"), self.as_of)
