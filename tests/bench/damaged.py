@@ -3,10 +3,9 @@
 The clean night runs once, and is copied after each step whose work some corruption damages.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -17,34 +16,39 @@ from infra.mlflow.registry import CHAMPION, Registry
 from infra.warehouse import connect
 from ml.evaluation.comparison import CHALLENGER
 from tests.bench.damages import Damage
-from tests.bench.effects import UNTIL_LISTS, Effects
-from tests.bench.nights import StepFailed, copied, night_of, run_steps, since
+from tests.bench.effects import effect_of, keep_lists
+from tests.bench.nights import WHOLE, StepFailed, copied, night_of, run_steps, since
 from tests.bench.outcomes import Outcome
+
+UNTIL_LISTS = WHOLE[:-1]  # nothing is published: the lists are read as they would be
 
 
 class Damaged:
-    """Judges damages on copies of the night that ``effects`` knows the clean lists of."""
+    """Judges damages on copies of a clean night that trains a model, after each step whose work one of them damages."""
 
-    def __init__(self, effects: Effects, damages: Sequence[Damage]) -> None:
-        self.effects, self.folder = effects, effects.scratch / "after"
+    def __init__(self, home: Path, as_of: date, scratch: Path, damages: Sequence[Damage]) -> None:
+        self.as_of, self.scratch, self.clean = as_of, scratch, scratch / "clean_trained_lists.parquet"
+        self.demo = home / "demo"
+        self.after: dict[str, Path] = {}
         steps = {damage.after for damage in damages}
-        night = effects.night()
+        night = night_of(copied(home, scratch / "whole"), as_of)
         for step in UNTIL_LISTS:
             run_steps(night, [step])
             if step.name in steps:
-                copied(night.settings.home, self.folder / step.name)
+                self.after[step.name] = copied(night.settings.home, scratch / f"after_{step.name}")
+        keep_lists(night, self.clean)
 
     def judge(self, damage: Damage) -> Outcome:
         """Stopped at a later step; or silent, with what it does to the lists."""
-        home = copied(self.folder / damage.after, self.effects.scratch / "damaged")
-        night = night_of(home, self.effects.as_of)
+        night = night_of(copied(self.after[damage.after], self.scratch / "damaged"), self.as_of)
         found = Outcome(damage.name, "caught", "silent", changed=1.0, group="between steps")
+        DOES[damage.of](night, damage)
         try:
-            DOES[damage.of](night, damage)
             run_steps(night, [step for step in since(damage.after) if step in UNTIL_LISTS])
         except StepFailed as failed:
             return replace(found, outcome="stopped", where=failed.step, because=failed.because)
-        effect = self.effects.effect(night)
+        lists = keep_lists(night, self.scratch / "damaged_lists.parquet")
+        effect = effect_of(self.clean, lists, self.demo, self.as_of)
         return replace(found, lists_changed=effect.lists_changed, hits=effect.hits)
 
 
@@ -77,20 +81,7 @@ def _delete(night: Night) -> None:
 
 
 def _model_files(night: Night) -> Iterator[Path]:
-    """The network of each version, in this copy of the home: MLflow's database names the home that it was logged in."""
-    home = night.settings.home
-    with closing(sqlite3.connect(home / "mlflow" / "mlflow.db")) as client, client:
-        [(logged_in,)] = client.execute("select artifact_uri from runs limit 1").fetchall()
-        root = logged_in.split("/mlflow/")[0].removeprefix("file://")
-        for table, column in (
-            ("runs", "artifact_uri"),
-            ("experiments", "artifact_location"),
-            ("model_versions", "source"),
-            ("model_versions", "storage_location"),
-            ("logged_models", "artifact_location"),
-        ):
-            client.execute(f"update {table} set {column} = replace({column}, ?, ?)", (root, str(home)))
-    return (file for file in (home / "mlflow").rglob("model.keras"))
+    return (night.settings.home / "mlflow").rglob("model.keras")
 
 
 def _inflate(night: Night) -> None:

@@ -1,5 +1,6 @@
 """What a corruption that got through does to the lists: how many are not those of the clean night, and how many hits they lose."""
 
+import shutil
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,12 +10,13 @@ import duckdb
 from dags.steps.night import Night
 from tests.bench.bad_sources import BadSource, ChangesNothing
 from tests.bench.corruptions import Corruption
-from tests.bench.nights import LEARN, SERVE, WHOLE, StepFailed, copied, night_of, run_steps
+from tests.bench.nights import LEARN, LINK, MERGE, SERVE, SERVE_CHAMPION, StepFailed, copied, night_of, run_steps
 from tests.bench.outcomes import Outcome
 from tests.bench.steady import following_week
 
 TOP = 10
-UNTIL_LISTS = WHOLE[:-1]  # nothing is published: the lists are read as they would be
+# nothing is published: the lists are read as they would be
+UNTIL_LISTS = (*MERGE, *LINK, *SERVE_CHAMPION, *SERVE[:-1])
 # where a list explores, its last item is drawn at random
 LISTS = "select platform, account_id, item_id, rank from read_parquet($lists) where slot != 'explored' and rank <= $top"
 CHANGED = f"""
@@ -39,10 +41,12 @@ class Effect:
 def learned_home(home: Path, last: date) -> Path:
     """A copy of ``home`` beside it whose last clean night has trained a model and published lists; made once."""
     learned = home.with_name(f"{home.name}-learned")
-    if not learned.exists():
-        begun = copied(home, home.with_name(f"{home.name}-learning"))
-        run_steps(night_of(begun, last), [*LEARN, *SERVE])
-        begun.rename(learned)
+    done = learned / "learned"
+    if not done.exists():
+        shutil.rmtree(learned, ignore_errors=True)
+        shutil.copytree(home, learned, symlinks=True)
+        run_steps(night_of(learned, last), [*LEARN, *SERVE])
+        done.touch()
     return learned
 
 

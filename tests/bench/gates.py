@@ -190,7 +190,8 @@ class _Work:
 
     @cached_property
     def damaged(self) -> Damaged:
-        return Damaged(self.effects, damages())
+        home = learned_home(self.home, self.as_of - timedelta(1))
+        return Damaged(home, self.as_of, self.scratch, damages())
 
     @property
     def is_over(self) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from dags.steps.night import Night
-from dags.steps.records import JudgedSources
+from dags.steps.records import JudgedSources, ServingModel
 from infra.deploy.embedded import airflow_environment
+from infra.mlflow.registry import Registry
 from infra.settings import Settings
 
 # what a small night needs: the labelled snapshots are a third of its time, and eight of them would reach back to the first day
@@ -31,7 +33,7 @@ class Step:
             self(night, *argument)
 
     def __call__(self, night: Night, *argument: str | int) -> None:
-        getattr(import_module(f"dags.steps.{self.module}"), self.name)(night, *argument)
+        getattr(import_module(self.module), self.name)(night, *argument)
 
     def arguments(self, night: Night) -> Iterator[tuple[str | int, ...]]:
         if self.each == "platform":
@@ -43,38 +45,40 @@ class Step:
 
 
 MERGE = (
-    Step("extract", "merge.extract", "platform"),
-    Step("check_loads", "merge.check_loads", "platform"),
-    Step("stage", "merge.stage"),
-    Step("check_contents", "merge.check_contents", "platform"),
-    Step("prepare", "merge.prepare"),
-    Step("check_reconciliation", "merge.check_reconciliation"),
+    Step("extract", "dags.steps.merge.extract", "platform"),
+    Step("check_loads", "dags.steps.merge.check_loads", "platform"),
+    Step("stage", "dags.steps.merge.stage"),
+    Step("check_contents", "dags.steps.merge.check_contents", "platform"),
+    Step("prepare", "dags.steps.merge.prepare"),
+    Step("check_reconciliation", "dags.steps.merge.check_reconciliation"),
 )
 LINK = (
-    Step("link_products", "merge.link"),
-    Step("link_people", "merge.link"),
-    Step("check_identity", "merge.check_identity"),
+    Step("link_products", "dags.steps.merge.link"),
+    Step("link_people", "dags.steps.merge.link"),
+    Step("check_identity", "dags.steps.merge.check_identity"),
 )
-# without judge_sources, whose judgement is that every source stays: half a minute of each night
 LEARN = (
-    Step("build_marts", "learn.build_marts"),
-    Step("check_interactions", "learn.check_interactions"),
-    Step("train_towers", "learn.train_towers"),
-    Step("build_candidates", "learn.build_marts"),
-    Step("exclude_sources", "learn.exclude_sources"),
-    Step("check_training_data", "learn.check_training_data"),
-    Step("check_leakage", "learn.check_leakage"),
-    Step("train", "learn.train"),
-    Step("evaluate", "learn.evaluate"),
-    Step("check_promotion", "learn.check_promotion"),
-    Step("choose_serving_model", "learn.choose_serving_model"),
+    Step("build_marts", "dags.steps.learn.build_marts"),
+    Step("check_interactions", "dags.steps.learn.check_interactions"),
+    Step("train_towers", "dags.steps.learn.train_towers"),
+    Step("build_candidates", "dags.steps.learn.build_marts"),
+    Step("keep_sources", __name__),
+    Step("exclude_sources", "dags.steps.learn.exclude_sources"),
+    Step("check_training_data", "dags.steps.learn.check_training_data"),
+    Step("check_leakage", "dags.steps.learn.check_leakage"),
+    Step("train", "dags.steps.learn.train"),
+    Step("evaluate", "dags.steps.learn.evaluate"),
+    Step("check_promotion", "dags.steps.learn.check_promotion"),
+    Step("choose_serving_model", "dags.steps.learn.choose_serving_model"),
 )
+# a night's events become labels a week later: what they do tonight shows with the model of the night before
+SERVE_CHAMPION = (*LEARN[: [step.name for step in LEARN].index("check_leakage")], Step("serve_champion", __name__))
 SERVE = (
-    Step("score", "serve.score", "shard"),
-    Step("assemble_lists", "serve.assemble_lists"),
-    Step("check_recommendations", "serve.check_recommendations"),
-    Step("check_lists", "serve.check_lists"),
-    Step("publish", "serve.publish"),
+    Step("score", "dags.steps.serve.score", "shard"),
+    Step("assemble_lists", "dags.steps.serve.assemble_lists"),
+    Step("check_recommendations", "dags.steps.serve.check_recommendations"),
+    Step("check_lists", "dags.steps.serve.check_lists"),
+    Step("publish", "dags.steps.serve.publish"),
 )
 WHOLE = (*MERGE, *LINK, *LEARN, *SERVE)
 
@@ -105,12 +109,21 @@ def run_steps(night: Night, steps: Sequence[Step]) -> None:
         StepFailed: names the step.
     """
     for step in steps:
-        if step.name == "exclude_sources":
-            night.write(JudgedSources(judged=(), excluded={}))
         try:
             step.run(night)
         except Exception as error:  # whatever it was, the night has stopped there
             raise StepFailed(step.name, error) from error
+
+
+def keep_sources(night: Night) -> None:
+    """In place of judge_sources: every source stays, for to leave one out takes half a minute of each night."""
+    night.write(JudgedSources(judged=(), excluded={}))
+
+
+def serve_champion(night: Night) -> None:
+    """In place of training: the model that serves already goes on to serve."""
+    champion = Registry(night.settings).champion()
+    night.write(ServingModel(version=champion and champion.version, run_id=champion and champion.run_id))
 
 
 def since(name: str) -> tuple[Step, ...]:
@@ -119,9 +132,11 @@ def since(name: str) -> tuple[Step, ...]:
     return WHOLE[names.index(name) + 1 :]
 
 
-def copied(home: Path, copy: Path) -> Path:
-    """``copy``, a fresh copy of ``home``."""
-    shutil.rmtree(copy, ignore_errors=True)
+def copied(home: Path, folder: Path) -> Path:
+    """A fresh copy of ``home``, the only thing in ``folder``. Its path is a new one, because MLflow keeps databases open by path."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    copy = Path(tempfile.mkdtemp(dir=folder)) / "home"
     shutil.copytree(home, copy, symlinks=True)
     return copy
 
