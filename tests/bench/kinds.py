@@ -114,7 +114,6 @@ ACCOUNTS: Kinds = {
     ),
     "account ids permuted": ("account", PERMUTED.format(c="{account}")),
     "a third deleted": ("status", "update rows set {status} = 'deleted' where draw < 0.3"),
-    "a third gone": ("account", "delete from rows where draw < 0.3"),
 }
 ITEMS: Kinds = {
     "titles poisoned": ("title", "update rows set {title} = 'BUY NOW www.example.com ' || {title}"),
