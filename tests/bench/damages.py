@@ -83,17 +83,17 @@ IN_BETWEEN = [
         "identity/as_of={night}/account_persons.parquet",
         "link_people",
         {
-            "persons permuted": MOVED.replace("{c}", "cluster_id").replace("{key}", "id"),
-            "half of the rows gone": HALF.replace("{key}", "id"),
-            "a tenth is one person": "update rows set cluster_id = (select min(cluster_id) from rows) where hash(id) % 10 = 0",
+            "persons permuted": MOVED.replace("{c}", "person_id").replace("{key}", "account_id"),
+            "half of the rows gone": HALF.replace("{key}", "account_id"),
+            "a tenth is one person": "update rows set person_id = (select min(person_id) from rows) where hash(account_id) % 10 = 0",
         },
     ),
     *_file(
         "identity/as_of={night}/item_products.parquet",
         "link_products",
         {
-            "products permuted": MOVED.replace("{c}", "cluster_id").replace("{key}", "id"),
-            "every item its own product": "update rows set cluster_id = 'product_' || hash(platform, id)",
+            "products permuted": MOVED.replace("{c}", "product_id").replace("{key}", "item_id"),
+            "every item its own product": "update rows set product_id = 'product_' || hash(platform, item_id)",
         },
     ),
     *_table(

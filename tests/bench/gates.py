@@ -32,7 +32,7 @@ from tests.bench.effects import Effects, learned_home
 from tests.bench.judged import Judge, complaints
 from tests.bench.measured import save
 from tests.bench.nights import LINK, MERGE, StepFailed, night_of, run_steps
-from tests.bench.outcomes import CleanLoad, Outcome, figures, write_outcomes
+from tests.bench.outcomes import OUTCOMES, CleanLoad, Outcome, figures, read_outcomes, write_outcomes
 from tests.bench.steady import CLEAN_NIGHTS, FIRST_NIGHT, arrive, build_steady
 
 CLEAN = "clean_nights.json"  # beside the nights, in the home that has them
@@ -110,8 +110,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="crossrec-gates-") as folder:
         home = options.home or options.keep or Path(folder) / "good"
         clean = json.loads((home / CLEAN).read_text()) if options.home else make_home(home, options.clean)
-        outcomes: dict[str, Outcome] = {}
-        for found in judged(home, chosen, options, Path(folder)):
+        known = read_outcomes(OUTCOMES) if options.resume else []
+        outcomes = {outcome.name: outcome for outcome in known}
+        for found in judged(home, chosen, known, options, Path(folder)):
             outcomes[found.name] = found
             write_outcomes([*outcomes.values()], clean)  # a benchmark that is stopped has what was measured before
             console.print(_told(found), markup=False)
@@ -140,35 +141,41 @@ def _options() -> Namespace:
         help="corrupt sources alone, and make no lists of what got through",
     )
     parser.add_argument("--processes", type=int, default=1, help="so many runs at a time, each on a copy of its own")
+    parser.add_argument("--resume", action="store_true", help="go on with the outcomes of a run that was stopped")
     parser.add_argument("--keep", type=Path, help="a folder to leave the home with the clean nights in")
     parser.add_argument("--home", type=Path, help="a home that --keep left, which stays as it is")
     return parser.parse_args()
 
 
-def judged(home: Path, chosen: Sequence[Corruption], options: Namespace, scratch: Path) -> Iterator[Outcome]:
-    """The outcome of each corruption; and then once more, with its effect on the lists, of each that got through."""
+def judged(
+    home: Path, chosen: Sequence[Corruption], known: Sequence[Outcome], options: Namespace, scratch: Path
+) -> Iterator[Outcome]:
+    """The outcome of each corruption that is not ``known``; and then once more, with its effect on the lists, of each that got through."""
     ends = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
-    made, as_of, by_name = batches(chosen, options.seed, alone=options.alone), night_after(home), _by_name(chosen)
+    names, as_of = {outcome.name for outcome in known}, night_after(home)
+    made = batches((each for each in chosen if each.name not in names), options.seed, alone=options.alone)
     if options.effects:
         learned_home(home, as_of - timedelta(1))
     pool = ProcessPoolExecutor(
         options.processes, get_context("spawn"), initializer=_begin, initargs=(home, as_of, scratch, ends)
     )
     with pool as processes:
-        through = []
+        outcomes = [*known]
         for found in track(processes.map(_judge, made), "corruptions", total=len(made), console=console):
-            through += [each for each in found if each.expected == "caught" and each.reached_lists]
+            outcomes += found
             yield from found
         if options.effects:
-            pairs = [(each, by_name[each.name]) for each in through]
-            yield from track(processes.map(_effect, pairs), "effects", total=len(pairs), console=console)
-            behind = [damage for damage in damages() if options.only in damage.name]
+            by_name = {corruption.name: corruption for corruption in chosen}
+            through = [(each, by_name[each.name]) for each in outcomes if each.name in by_name and is_unmeasured(each)]
+            yield from track(processes.map(_effect, through), "effects", total=len(through), console=console)
+            behind = [each for each in damages() if options.only in each.name and each.name not in names]
             for found in track(processes.map(_damage, behind), "between steps", total=len(behind), console=console):
                 yield from found
 
 
-def _by_name(corruptions: Iterable[Corruption]) -> dict[str, Corruption]:
-    return {corruption.name: corruption for corruption in corruptions}
+def is_unmeasured(outcome: Outcome) -> bool:
+    """Whether it got through, and nobody has seen yet what that does to the lists."""
+    return outcome.expected == "caught" and outcome.reached_lists and outcome.lists_changed is None
 
 
 @dataclass
