@@ -41,7 +41,7 @@ class Damaged:
     def judge(self, damage: Damage) -> Outcome:
         """Stopped at a later step; or silent, with what it does to the lists."""
         night = night_of(copied(self.after[damage.after], self.scratch / "damaged"), self.as_of)
-        found = Outcome(damage.name, "caught", "silent", changed=1.0, group="between steps")
+        found = Outcome(damage.name, damage.expected, "silent", changed=1.0, group="between steps")
         DOES[damage.of](night, damage)
         try:
             run_steps(night, [step for step in since(damage.after) if step in UNTIL_LISTS])

@@ -7,6 +7,8 @@ of the warehouse, or over ``rows`` where it is a file.
 from dataclasses import dataclass
 from typing import Literal
 
+from tests.bench.corruptions import Expected
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -18,6 +20,7 @@ class Damage:
     where: str
     sql: str
     of: Literal["table", "file", "registry"] = "table"
+    expected: Expected = "caught"
 
     @property
     def name(self) -> str:
@@ -181,7 +184,9 @@ REGISTRY = [
     Damage("bytes of the model swapped", "choose_serving_model", "the serving version", "swap", "registry"),
     Damage("bytes of the model gone", "choose_serving_model", "the serving version", "delete", "registry"),
     Damage("metrics of the challenger inflated", "evaluate", "the evaluation", "inflate", "registry"),
-    Damage("alias champion taken away", "choose_serving_model", "the serving version", "unalias", "registry"),
+    Damage(
+        "alias champion taken away", "choose_serving_model", "the serving version", "unalias", "registry", "harmless"
+    ),  # fixed by then
     Damage("record names no version there is", "choose_serving_model", "the serving version", "misname", "registry"),
 ]
 
