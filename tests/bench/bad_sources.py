@@ -40,6 +40,9 @@ class BadSource:
             if corruption.scope == "late" and not self.sheet.known:
                 self._send_tomorrow()
                 return
+            if corruption.scope == "reordered":
+                self._reorder(connection, corruption)
+                return
             if corruption.scope == "schema" and self.sheet.known:
                 _run(connection, corruption, f"source.{self.sheet.table}")
                 self.changed_share = 1.0
@@ -169,6 +172,32 @@ class BadSource:
             if rows:
                 marks = ", ".join("?" * len(rows[0]))
                 client.executemany(f"insert into {self.sheet.table} values ({marks})", rows)
+
+    def _reorder(self, connection: duckdb.DuckDBPyConnection, corruption: Corruption) -> None:
+        """Move a column to the front; each column keeps the type that the platform declared."""
+        first, table = corruption.sql, self.sheet.table
+        self.changed_share = 1.0
+        if not self.sheet.known:
+            self._read(connection, corruption)
+            connection.execute(
+                f"create table moved as select {first}, * exclude ({', '.join((first, *HELPERS))}) from rows"
+            )
+            connection.execute("drop table rows")
+            connection.execute("alter table moved rename to rows")
+            self._to_file(connection, corruption.encoding)
+        elif WAREHOUSES[self.sheet.platform][1] == "duckdb":
+            connection.execute(f"create temp table moved as select {first}, * exclude ({first}) from source.{table}")
+            connection.execute(f"drop table source.{table}")
+            connection.execute(f"create table source.{table} as from moved")
+        else:
+            connection.execute("detach source")
+            with closing(sqlite3.connect(self.demo / WAREHOUSES[self.sheet.platform][0])) as client, client:
+                columns = [(name, kind) for _, name, kind, *_ in client.execute(f"pragma table_info({table})")]
+                columns.sort(key=lambda column: column[0] != first)
+                client.execute(f"alter table {table} rename to moved")
+                client.execute(f"create table {table} ({', '.join(' '.join(column) for column in columns)})")
+                client.execute(f"insert into {table} select {', '.join(name for name, _ in columns)} from moved")
+                client.execute("drop table moved")
 
     def _send_tomorrow(self) -> None:
         """The file of the night has come only by the next one, in front of that night's own lines."""

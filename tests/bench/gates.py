@@ -40,18 +40,25 @@ console = Console()
 
 
 def batches(corruptions: Iterable[Corruption], seed: int, *, alone: bool) -> list[list[Corruption]]:
-    """The corruptions in an order by chance, so that a part of them is a sample of all; one of each platform together."""
-    waiting: dict[str, list[Corruption]] = defaultdict(list)
+    """The corruptions in an order by chance, so that a part of them is a sample of all; one of each platform together.
+
+    Harmless changes are together with harmless ones: a platform's amounts are judged beside those of the others.
+    """
+    waiting: dict[tuple[bool, str], list[Corruption]] = defaultdict(list)
     for corruption in corruptions:
-        waiting[corruption.sheet.platform].append(corruption)
-    for name in sorted(waiting):
-        Random(seed).shuffle(waiting[name])
+        waiting[corruption.expected == "harmless", corruption.sheet.platform].append(corruption)
+    for _, those in sorted(waiting.items()):
+        Random(seed).shuffle(those)
     if alone:
-        return [[corruption] for name in sorted(waiting) for corruption in waiting[name]]
-    longest = max(map(len, waiting.values()), default=0)
-    return [
-        [waiting[name][number] for name in sorted(waiting) if number < len(waiting[name])] for number in range(longest)
+        return [[corruption] for _, those in sorted(waiting.items()) for corruption in those]
+    made = [
+        [those[number] for (harmless, _), those in sorted(waiting.items()) if harmless == kind and number < len(those)]
+        for kind in (False, True)
+        for number in range(max(map(len, waiting.values()), default=0))
     ]
+    made = [batch for batch in made if batch]
+    Random(seed).shuffle(made)
+    return made
 
 
 def make_home(home: Path, count: int = CLEAN_NIGHTS) -> list[CleanLoad]:

@@ -1,7 +1,7 @@
 """One night after the clean ones, with corrupted sources: its own steps run, and say what becomes of each corruption.
 
-Gates of loads look at one platform alone, so one run judges a corruption of each platform; a step that fails for all of them runs
-again for each of them alone.
+One run judges a corruption of each platform; a step that fails for all of them runs again for each of them alone. The gates hold
+loads platform by platform, though they compare amounts with those of the other platforms.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
