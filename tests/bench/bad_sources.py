@@ -34,7 +34,15 @@ class BadSource:
 
     def corrupt(self, corruption: Corruption) -> None:
         """Do what the corruption says. Afterwards `changed_share` is the share of tonight's rows that it made or changed."""
+        for other in corruption.also:
+            BadSource(self.home, other.sheet, self.as_of).corrupt(other)
         with self._opened() as connection:
+            if corruption.scope == "late" and not self.sheet.known:
+                self._send_tomorrow()
+                return
+            if corruption.scope == "reordered":
+                self._reorder(connection, corruption)
+                return
             if corruption.scope == "schema" and self.sheet.known:
                 _run(connection, corruption, f"source.{self.sheet.table}")
                 self.changed_share = 1.0
@@ -45,7 +53,7 @@ class BadSource:
             self._count(connection, corruption)
             for column in HELPERS:
                 connection.execute(f"alter table rows drop column {column}")
-            self._write(connection)
+            self._write(connection, corruption)
 
     @property
     def window(self) -> tuple[str, str]:
@@ -89,7 +97,7 @@ class BadSource:
             f"row_number() over () as number, hash(row_number() over ()) / 18446744073709551616.0 as draw from ({known}) "
             "where days_ago >= 0"
         )
-        tonight = "days_ago = 0" if corruption.scope == "tonight" or corruption.scope == "schema" else "true"
+        tonight = "true" if corruption.scope == "export" else "days_ago = 0"
         connection.execute(f"create temp table rows as from everything where {tonight}")
         set_known = f" replace ('{self._middle()}' as {self.sheet.known})" if self.sheet.known else ""
         connection.execute(f"create temp table earlier as select *{set_known} from everything where days_ago > 0")
@@ -131,18 +139,18 @@ class BadSource:
         if not changed and not lost and corruption.sql:
             raise ChangesNothing(f"corruption '{corruption.name}' changes nothing on the night of {self.as_of}")
 
-    def _write(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _write(self, connection: duckdb.DuckDBPyConnection, corruption: Corruption) -> None:
         if self.sheet.known:
-            self._to_database(connection)
+            self._to_database(connection, whole=corruption.scope == "export")
         else:
-            self._to_file(connection)
+            self._to_file(connection, corruption.encoding)
 
-    def _to_database(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Tonight's rows in place of the source's; a column of DuckDB that no longer holds its type becomes text."""
+    def _to_database(self, connection: duckdb.DuckDBPyConnection, *, whole: bool) -> None:
+        """The rows in place of the source's of tonight, or of all so far; a column of DuckDB that no longer holds its type becomes text."""
         begins, ends = self.window
         known, table = self.sheet.known, f"source.{self.sheet.table}"
         replaced = f"{known} < '{ends}'"
-        if self.sheet.contract == "events":
+        if not whole:
             replaced += f" and {known} >= '{begins}'"
         if WAREHOUSES[self.sheet.platform][1] == "sqlite":
             rows = connection.execute("from rows").fetchall()
@@ -165,7 +173,41 @@ class BadSource:
                 marks = ", ".join("?" * len(rows[0]))
                 client.executemany(f"insert into {self.sheet.table} values ({marks})", rows)
 
-    def _to_file(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _reorder(self, connection: duckdb.DuckDBPyConnection, corruption: Corruption) -> None:
+        """Move a column to the front; each column keeps the type that the platform declared."""
+        first, table = corruption.sql, self.sheet.table
+        self.changed_share = 1.0
+        if not self.sheet.known:
+            self._read(connection, corruption)
+            connection.execute(
+                f"create table moved as select {first}, * exclude ({', '.join((first, *HELPERS))}) from rows"
+            )
+            connection.execute("drop table rows")
+            connection.execute("alter table moved rename to rows")
+            self._to_file(connection, corruption.encoding)
+        elif WAREHOUSES[self.sheet.platform][1] == "duckdb":
+            connection.execute(f"create temp table moved as select {first}, * exclude ({first}) from source.{table}")
+            connection.execute(f"drop table source.{table}")
+            connection.execute(f"create table source.{table} as from moved")
+        else:
+            connection.execute("detach source")
+            with closing(sqlite3.connect(self.demo / WAREHOUSES[self.sheet.platform][0])) as client, client:
+                columns = [(name, kind) for _, name, kind, *_ in client.execute(f"pragma table_info({table})")]
+                columns.sort(key=lambda column: column[0] != first)
+                client.execute(f"alter table {table} rename to moved")
+                client.execute(f"create table {table} ({', '.join(' '.join(column) for column in columns)})")
+                client.execute(f"insert into {table} select {', '.join(name for name, _ in columns)} from moved")
+                client.execute("drop table moved")
+
+    def _send_tomorrow(self) -> None:
+        """The file of the night has come only by the next one, in front of that night's own lines."""
+        tomorrow = BadSource(self.home, self.sheet, self.as_of + timedelta(1)).file
+        own = tomorrow.read_text(encoding="utf-8") if tomorrow.exists() else ""
+        tomorrow.write_text(self.file.read_text(encoding="utf-8") + own, encoding="utf-8")
+        self.file.unlink()
+        self.changed_share = 1.0
+
+    def _to_file(self, connection: duckdb.DuckDBPyConnection, encoding: str) -> None:
         broken = []
         if self.file.exists():
             lines = self.file.read_text(encoding="utf-8").splitlines()
@@ -182,7 +224,7 @@ class BadSource:
         found = connection.execute(f"select cast(to_json(one) as varchar) from (select {casts} from rows) as one")
         text = "\n".join([*(line for (line,) in found.fetchall()), *broken])
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.write_text(text + "\n" if text else "", encoding="utf-8")
+        self.file.write_text(text + "\n" if text else "", encoding=encoding, errors="replace")
 
 
 def _run(connection: duckdb.DuckDBPyConnection, corruption: Corruption, table: str) -> None:

@@ -1,15 +1,19 @@
 """What can be wrong with a platform's data, as data: for each corruption the SQL that does it, and what must become of it.
 
 The SQL runs over a table ``rows``, all of it text, see `tests.bench.bad_sources`. ``tonight`` has the rows that the night is to
-load; ``export`` has every row so far, sent once more tonight as a whole new export would; ``schema`` changes the table itself.
+load; ``export`` has every row so far, sent once more tonight as a whole new export would; ``schema`` changes the table itself;
+``reordered`` moves the column that the statement names to the front;
+``late`` lets tonight's rows come with the next night, which is the one that is judged.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-Scope = Literal["tonight", "export", "schema"]
+from tests.bench.kinds import ACCOUNTS, COLUMN_KINDS, EVENTS, ITEMS
+
+Scope = Literal["tonight", "export", "schema", "reordered", "late"]
 Expected = Literal["caught", "harmless", "small"]
 
 
@@ -28,6 +32,8 @@ class Sheet:
 class Corruption:
     """``sql`` is a statement with roles in braces; empty: the rows are sent as they are.
 
+    ``also`` is done too, to other tables of the platform; ``encoding`` is that of a file.
+
     ``expected``: ``caught`` must not come through; ``harmless`` must; ``small`` touches too little to be asked for.
     """
 
@@ -36,6 +42,9 @@ class Corruption:
     sql: str
     scope: Scope = "tonight"
     expected: Expected = "caught"
+    is_drawn: bool = False
+    also: tuple["Corruption", ...] = ()
+    encoding: str = "utf-8"
 
     @property
     def name(self) -> str:
@@ -43,7 +52,7 @@ class Corruption:
 
     def on(self, table: str) -> str:
         """The statement over ``table``, with the sheet's own columns in place of roles."""
-        return self.sql.format(table=table, **self.sheet.roles)
+        return self.sql.format(table=table, known=self.sheet.known, **self.sheet.roles)
 
 
 SHEETS = (
@@ -154,119 +163,6 @@ SHEETS = (
     ),
 )
 
-# what may happen to a column, whatever it means. {c} is the column, {share} the share of rows.
-COLUMN_KINDS = {
-    "null": "update rows set {c} = null where draw < {share}",
-    "constant": "update rows set {c} = (select min({c}) from rows) where draw < {share}",
-    # the next row's value, in an order by chance: the values stay as they are, and belong to others
-    "shuffled": (
-        "update rows set {c} = moved.value from (select number, lead({c}, 1, (select first({c} order by draw) from rows)) "
-        "over (order by draw) as value from rows) as moved where moved.number = rows.number and draw < {share}"
-    ),
-}
-# kind: (needed role, sql) of the tables of events, over the night's rows
-EVENTS: dict[str, tuple[str, str]] = {
-    "accounts unknown": ("account", "update rows set {account} = '9' || {account} || '7'"),
-    "items unknown": ("item", "update rows set {item} = '9' || {item} || '7'"),
-    "account ids in capitals": ("account", "update rows set {account} = upper({account})"),
-    "account ids with .0": ("account", "update rows set {account} = {account} || '.0'"),
-    "item ids with leading zeros": ("item", "update rows set {item} = '000' || {item}"),
-    "values in percent": ("value", "update rows set {value} = cast({value} as double) * 100"),
-    "values a hundredth": ("value", "update rows set {value} = cast({value} as double) / 100"),
-    "values halved": ("value", "update rows set {value} = cast({value} as double) / 2"),
-    "values upside down": (
-        "value",
-        "update rows set {value} = (select max(cast({value} as double)) from rows) - cast({value} as double)",
-    ),
-    "types in capitals": ("type", "update rows set {type} = upper({type})"),
-    "a third of a new type": ("type", "update rows set {type} = 'liked' where draw < 0.33"),
-    "a third of another known type": ("type", "update rows set {type} = 'view' where draw < 0.33"),
-    "clock five hours ahead": ("time", "update rows set {time} = moved({time}, interval 5 hours)"),
-    "clock five hours behind": ("time", "update rows set {time} = moved({time}, interval (-5) hours)"),
-    "times three days ahead": ("time", "update rows set {time} = moved({time}, interval 3 days)"),
-    "times a year behind": ("time", "update rows set {time} = moved({time}, interval (-365) days)"),
-    "dates without times": (
-        "time",
-        "update rows set {time} = moved(left({time}, 10) || ' 00:00:00', interval 0 hours)",
-    ),
-    "times as seconds since 1970": (
-        "time",
-        "update rows set {time} = cast(epoch(cast(left({time}, 19) as timestamp)) as bigint)",
-    ),
-    "half of the load": ("id", "delete from rows where draw < 0.5"),
-    "a tenth of the load": ("id", "delete from rows where draw < 0.9"),
-    "an empty load": ("id", "delete from rows"),
-    "every row twice": ("id", "insert into rows from rows"),
-    "every row again under new ids": (
-        "id",
-        "insert into rows select * replace ({id} || 'b' as {id}) from rows",
-    ),
-    "last week again under new ids": (
-        "id",
-        "insert into rows select * replace ({id} || 'r' as {id}) from earlier where days_ago between 1 and 7",
-    ),
-    "last month again under the same ids": ("id", "insert into rows from earlier where days_ago between 1 and 30"),
-    "one robot with a thousand events": (
-        "account item",
-        "insert into rows select rows.* replace (rows.{id} || 'x' || n as {id}, (select min({account}) from rows) as {account}) "
-        "from rows, range(1000) as numbers(n) where rows.number = (select min(number) from rows)",
-    ),
-    "every account on one item": (
-        "item",
-        "insert into rows select * replace ({id} || 'f' as {id}, (select min({item}) from rows) as {item}) from rows",
-    ),
-    "items of another platform": (
-        "item",
-        "update rows set {item} = 'DVD-' || lpad(cast(hash({item}) % 4000 as varchar), 7, '0')",
-    ),
-    "accounts and items swapped": ("account item", "update rows set {account} = {item}, {item} = {account}"),
-}
-ACCOUNTS: dict[str, tuple[str, str]] = {
-    "genders flipped": (
-        "gender",
-        "update rows set {gender} = case when {gender} in ('male', 'M', 'man') then 'woman' else 'man' end",
-    ),
-    "genders as numbers": (
-        "gender",
-        "update rows set {gender} = case when {gender} in ('male', 'M', 'man') then '1' else '2' end",
-    ),
-    "ages as numbers of bands": ("age", "update rows set {age} = cast(hash({age}) % 7 as varchar)"),
-    "one e-mail for all": ("mail", "update rows set {mail} = 'noreply@example.com'"),
-    "e-mail addresses masked": ("mail", "update rows set {mail} = left({mail}, 1) || '***'"),
-    "phones with another country": ("phone", "update rows set {phone} = '+1' || right({phone}, 9)"),
-    "account ids reformatted": ("account", "update rows set {account} = '00' || {account} || '.0'"),
-    "everybody signed up tonight": ("created", "update rows set {created} = moved(night_text(), interval (-1) hours)"),
-    "all deleted": ("status", "update rows set {status} = 'deleted'"),
-}
-ITEMS: dict[str, tuple[str, str]] = {
-    "titles poisoned": ("title", "update rows set {title} = 'BUY NOW www.example.com ' || {title}"),
-    "titles with broken letters": (
-        "title",
-        "update rows set {title} = translate({title}, 'aeiou', '\u00c3\u00a9\u00c2\u00a8\u00bf')",
-    ),
-    "titles in capitals": ("title", "update rows set {title} = upper({title})"),
-    "categories of another language": (
-        "categories",
-        "update rows set {categories} = translate({categories}, 'aeio', 'oiea')",
-    ),
-    "categories with another separator": (
-        "categories",
-        "update rows set {categories} = replace(replace({categories}, '|', '/'), ';', '/')",
-    ),
-    "prices in cents": ("price", "update rows set {price} = cast({price} as double) * 100"),
-    "prices zero": ("price", "update rows set {price} = 0"),
-    "nothing available": ("available", "update rows set {available} = 0"),
-    "everything available": ("available", "update rows set {available} = 1"),
-    "years in two digits": ("year", "update rows set {year} = cast({year} as integer) % 100"),
-    "item ids reformatted": ("item", "update rows set {item} = '00' || {item}"),
-    "ids given to other items": (
-        "title",
-        "update rows set {title} = moved.title, {categories} = moved.categories from (select number, lead({title}, 1, "
-        "{title}) over (order by draw) as title, lead({categories}, 1, {categories}) over (order by draw) as categories "
-        "from rows) as moved where moved.number = rows.number",
-    ),
-    "everything listed tonight": ("created", "update rows set {created} = moved(night_text(), interval (-1) hours)"),
-}
 SHUFFLED_OR_NULL = {
     "events": ("id", "account", "item", "type", "value", "time"),
     "accounts": ("mail", "phone", "age", "gender", "created"),
@@ -277,7 +173,11 @@ NULL_IS_ENOUGH = ("id", "type", "available", "created")  # shuffled, these say w
 
 def named() -> list[Corruption]:
     """The corruptions that have a name, by table."""
-    return [corruption for sheet in SHEETS for corruption in (*_columns(sheet), *_meanings(sheet), *_tables(sheet))]
+    return [corruption for sheet in SHEETS for corruption in (*_columns(sheet), *_meanings(sheet), *_tables(sheet))] + [
+        *_attacks(),
+        *_encodings(),
+        *_late_loads(),
+    ]
 
 
 def drawn(count: int, seed: int) -> list[Corruption]:
@@ -286,7 +186,7 @@ def drawn(count: int, seed: int) -> list[Corruption]:
     A share of rows below a tenth is not asked to be caught.
     """
     random = Random(seed)
-    return [_drawn(random) for _ in range(count)]
+    return [replace(_drawn(random), is_drawn=True) for _ in range(count)]
 
 
 def _drawn(random: Random) -> Corruption:
@@ -330,7 +230,64 @@ def _tables(sheet: Sheet) -> Iterator[Corruption]:
         sheet, f"column {main} renamed", f"alter table {{table}} rename column {main} to {main}_v2", "schema"
     )
     yield Corruption(sheet, f"column {main} dropped", f"alter table {{table}} drop column {main}", "schema")
+    yield Corruption(sheet, f"column {main} moved to the front", main, "reordered", "harmless")
     yield Corruption(sheet, "a column more", "alter table {table} add column campaign varchar", "schema", "harmless")
     if sheet.contract != "events":
         yield Corruption(sheet, "a whole export, unchanged", "", "export", "harmless")
         yield Corruption(sheet, "half of the whole export", "delete from rows where draw < 0.5", "export", "harmless")
+
+
+# new accounts, made of the newest row of the table
+NEW_ACCOUNTS = (
+    "insert into rows select rows.* replace ({prefix} || n as {{account}}, moved(night_text(), interval (-3) hours) as {{created}}"
+    "{more}) from rows, range({count}) as numbers(n) where rows.number = (select max(number) from rows)"
+)
+PREFIXES = {"stream": "'99000'", "shop": "'C99'", "forum": "'newbie_'"}
+MORE_OF_ACCOUNTS = {"forum": ", moved(night_text(), interval (-3) hours) as changed, n || 'x@example.com' as mail"}
+
+
+def _attacks() -> Iterator[Corruption]:
+    """A wave of sign-ups, and a botnet: new accounts that all do the same."""
+    accounts = {sheet.platform: sheet for sheet in SHEETS if sheet.contract == "accounts"}
+    for platform, sheet in accounts.items():
+        more = MORE_OF_ACCOUNTS.get(platform, ", n || 'x@example.com' as email")
+        sign_ups, bots = (
+            NEW_ACCOUNTS.format(prefix=PREFIXES[platform], more=more, count=count) for count in (100, 200)
+        )
+        yield Corruption(sheet, "ten times as many sign-ups", sign_ups)
+        yield _botnet(platform, Corruption(sheet, "bots", bots))
+
+
+def _botnet(platform: str, bots: Corruption) -> Corruption:
+    """Two hundred new accounts with ten events each, all on one item."""
+    events = {sheet.table: sheet for sheet in SHEETS if sheet.contract == "events" and sheet.platform == platform}
+    made = (
+        "insert into rows select rows.* replace ('bot' || n as {{id}}, {values}) from rows, range(2000) as numbers(n) "
+        "where rows.number = (select min(number) from rows)"
+    )
+    account = f"{PREFIXES[platform]} || (n // 10) as {{account}}"
+    item = "(select min({item}) from rows) as {item}"
+    if platform != "shop":
+        [sheet] = events.values()
+        return Corruption(sheet, "a botnet on one item", made.format(values=f"{account}, {item}"), also=(bots,))
+    orders = Corruption(events["orders"], "bots", made.format(values=account))
+    lines = made.format(values=f"'bot' || n as order_no, {item}")
+    return Corruption(events["order_lines"], "a botnet on one item", lines, also=(orders, bots))
+
+
+def _encodings() -> Iterator[Corruption]:
+    for sheet in SHEETS:
+        if sheet.known is None and sheet.contract != "events":
+            column = sheet.roles.get("title", "full_name")
+            sql = f"update rows set {column} = replace({column}, 'e', '\u00e9')"
+            yield Corruption(sheet, "bytes of Latin-1", sql, "export", encoding="latin-1")
+
+
+def _late_loads() -> Iterator[Corruption]:
+    """The night finds no events; the next night finds those of two days."""
+    stream, orders, lines, posts = (sheet for sheet in SHEETS if sheet.contract == "events")
+    later = "update rows set {known} = moved({known}, interval 1 day)"
+    yield Corruption(stream, "a late load", later, "late", "harmless")
+    late_orders = Corruption(orders, "a late load", later, "late", "harmless")
+    yield Corruption(lines, "a late load", later, "late", "harmless", also=(late_orders,))
+    yield Corruption(posts, "a late load", "", "late", "harmless")
