@@ -263,7 +263,7 @@ def test_a_rerun_heals_what_a_killed_run_left(duckdb_database, declare, lake, se
 
 
 def test_large_loads_come_in_parts(duckdb_database, declare, lake, settings, monkeypatch) -> None:
-    monkeypatch.setattr("infra.platforms.extract.ROWS_PER_PART", 1000)
+    monkeypatch.setattr("infra.platforms.load_files.ROWS_PER_PART", 1000)
     platform = declare(duckdb_database.url, ORDERS)
     duckdb_database.execute(
         "create table orders as select lpad(range::varchar, 5, '0') as order_no, 1 as total,"

@@ -254,7 +254,7 @@ def test_a_full_disk_under_the_lake(duckdb_database, declare, lake, settings, mo
 
 def test_a_full_disk_under_duckdb(duckdb_database, declare, lake, settings, monkeypatch) -> None:
     duckdb_database.execute("create table orders as select 'a' as order_no, timestamp '2000-12-01' as recorded_at")
-    monkeypatch.setattr("infra.platforms.extract.literal", lambda _: "'/dev/full'")
+    monkeypatch.setattr("infra.platforms.load_files.literal", lambda _: "'/dev/full'")
     assert "the disk is full" in str(failure(declare(duckdb_database.url, ORDERS), lake, settings))
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from infra.lake import Lake, LocalLake, open_lake
 from infra.platforms import Manifest, Platform, extract_table, held_load, held_loads, manifests
-from infra.platforms.extract import reached
 from infra.platforms.held import (
     HeldRecordError,
     LoadDecision,
@@ -25,6 +24,7 @@ from infra.platforms.held import (
     settle,
     write_decision,
 )
+from infra.platforms.manifest import reached
 from infra.settings import Settings
 from tests.servers import Database
 
@@ -182,7 +182,7 @@ def test_a_discarded_load_leaves_its_record_alone(shop: Platform, any_settings: 
 def test_a_night_that_is_held_again_leaves_nothing_of_its_earlier_load(
     shop: Platform, sqlite_database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.platforms.extract.ROWS_PER_PART", 1)
+    monkeypatch.setattr("infra.platforms.load_files.ROWS_PER_PART", 1)
     lake = open_lake(settings)
     extract(shop, FIRST, settings)
     first = hold_load(lake, shop, FIRST, ["x"])
