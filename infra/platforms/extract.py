@@ -36,7 +36,7 @@ from infra.platforms.manifest import (
     manifests,
     reached,
 )
-from infra.platforms.new_rows import NewRows
+from infra.platforms.new_rows import NewRows, has_key
 from infra.platforms.relation import Relation
 from infra.platforms.times import SAMPLE, require_times
 from infra.settings import Settings
@@ -197,18 +197,33 @@ class _Extraction:
         return counted._replace(before=before, before_next=before_next)
 
     def _require_all(self, connection: duckdb.DuckDBPyConnection, earlier: SourceCount, later: SourceCount) -> None:
-        """The rows that were read are as many as the database counts, before or after the reading."""
+        """What was read is as many rows as the database counts, with its first and its last key, before or after the reading.
+
+        A key is looked up and not compared by size, because databases put texts in orders of their own.
+        """
         [(read,)] = connection.execute("select count(*) from arrived").fetchall()
         there = sorted(count.in_source - count.before - count.after for count in (earlier, later))
         if not there[0] <= read <= there[1]:
-            raise PlatformError(
-                self.platform.name,
-                self.table.name,
-                "other rows were read than the database counts",
-                received=f"{read:,} rows, where it counts {there[0]:,}",
-                remedy="run the night again; if it stays so, read the table with the database's own client",
-                retryable=True,
+            raise self._other_rows(
+                "other rows were read than the database counts", f"{read:,} rows, where it counts {there[0]:,}"
             )
+        if earlier.ends and later.ends:
+            for end, keys in zip(("first", "last"), zip(earlier.ends, later.ends, strict=True), strict=True):
+                if not any(has_key(connection, key) for key in keys):
+                    raise self._other_rows(
+                        "other keys were read than the database has",
+                        f"{read:,} rows without the {end} {', '.join(self.table.key)} of the table",
+                    )
+
+    def _other_rows(self, problem: str, received: str) -> PlatformError:
+        return PlatformError(
+            self.platform.name,
+            self.table.name,
+            problem,
+            received=received,
+            remedy="run the night again; if it stays so, read the table with the database's own client",
+            retryable=True,
+        )
 
     def _loads_since(self, begins: datetime | None) -> list[Manifest]:
         """The earlier loads that may hold rows of the window; all of them without one."""

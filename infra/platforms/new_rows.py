@@ -148,6 +148,12 @@ class NewRows:
         return int(gone)
 
 
+def has_key(connection: duckdb.DuckDBPyConnection, key: Sequence[str | None]) -> bool:
+    """Whether a row of ``arrived`` has this key, of which a value that could not be read is null."""
+    same = " and ".join(f"{identifier(f'_key_{place}')} is not distinct from ?" for place in range(len(key)))
+    return bool(connection.execute(f"select 1 from arrived where {same} limit 1", [*key]).fetchall())
+
+
 def _row_key(settings: Settings) -> str:
     """A key of its own for the hashes of rows, so that nobody can compute from a hash what a row held."""
     return hmac.new(settings.token_key.get_secret_value().encode(), b"rows", hashlib.sha256).hexdigest()
