@@ -3,6 +3,7 @@
 from infra.platforms.declaration import Column, DeclarationError, Platform, SourceTable, load_platforms
 from infra.platforms.errors import PlatformError
 from infra.platforms.extract import extract_table
+from infra.platforms.gone import gone_keys
 from infra.platforms.held import HeldLoad, LoadDecision, held_load, held_loads
 from infra.platforms.landed import damaged_files, rows_in_files
 from infra.platforms.look import check_connection, known_between
@@ -22,6 +23,7 @@ __all__ = [
     "check_connection",
     "damaged_files",
     "extract_table",
+    "gone_keys",
     "held_load",
     "held_loads",
     "known_between",

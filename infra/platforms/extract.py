@@ -27,7 +27,8 @@ from infra.platforms.files import (
     any_file,
     incoming_files,
 )
-from infra.platforms.load_files import Part, publish_load, work_folder, write_parts
+from infra.platforms.gone import ZONE as GONE
+from infra.platforms.load_files import Part, publish_load, work_folder, write_gone, write_parts
 from infra.platforms.manifest import (
     Counts,
     Manifest,
@@ -36,7 +37,7 @@ from infra.platforms.manifest import (
     manifests,
     reached,
 )
-from infra.platforms.new_rows import NewRows, has_key
+from infra.platforms.new_rows import NewRows, has_key, is_state
 from infra.platforms.relation import Relation
 from infra.platforms.times import SAMPLE, require_times
 from infra.settings import Settings
@@ -77,6 +78,9 @@ def extract_table(platform: Platform, table: SourceTable, as_of: date, lake: Lak
         if table.vaulted:
             columns = [SourceColumn(name=name, type=staged.types[name]) for name in table.kept_in_vault]
             publish_load(lake, platform, "vault", manifest.model_copy(update={"columns": columns}), staged.vault)
+        if staged.gone is not None:
+            only_keys = {"rows": staged.counts.gone, "columns": []}
+            publish_load(lake, platform, GONE, manifest.model_copy(update=only_keys), staged.gone)
         return publish_load(lake, platform, "raw", manifest, staged.raw)
 
 
@@ -92,6 +96,7 @@ class _Staged:
     undeclared: int
     raw: list[Part]
     vault: list[Part]
+    gone: list[Part] | None  # None for a table that is not compared whole
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,7 @@ class _Extraction:
                 write_parts(connection, self.table.kept_in_vault, counts.landed, self.work / "vault")
                 if self.table.vaulted
                 else [],
+                write_gone(connection, self.work / "gone") if is_state(self.table) else None,
             )
 
     def _read_database(
@@ -251,9 +257,10 @@ class _Extraction:
             require_times(connection, self.platform, self.table, relation.query, relation.types[self.table.watermark])
         again = {file.name for file in changed if file.before}
         loads = [load for load in self.earlier if again & {file.name for file in load.source_files}]
-        counts = new.stage(self.earlier if new.is_state else loads, self.lake, self.since, self.until)
-        gone = counts.gone if changed or not self.earlier else self.earlier[-1].counts.gone
-        counts = counts.model_copy(update={"gone": gone, "in_source": sum(file.records for file in counted)})
+        counts = new.stage(
+            self.earlier if is_state(self.table) else loads, self.lake, self.since, self.until, was_read=bool(changed)
+        )
+        counts = counts.model_copy(update={"in_source": sum(file.records for file in counted)})
         waiting = dict(
             connection.execute(
                 "select _file, count(*) from arrived where _watermark >= $until group by all", {"until": self.until}

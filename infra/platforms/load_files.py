@@ -52,6 +52,17 @@ def write_parts(connection: duckdb.DuckDBPyConnection, names: Sequence[str], row
     return parts
 
 
+def write_gone(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Part]:
+    """The keys that are gone; no file where there are none."""
+    folder.mkdir()
+    path = folder / "part-00000.parquet"
+    [(rows,)] = connection.execute("select count(*) from gone").fetchall()
+    if not rows:
+        return []
+    connection.execute(f"copy gone to {literal(str(path))} (format parquet, compression zstd)")
+    return [Part(path, rows)]
+
+
 def publish_load(lake: Lake, platform: Platform, zone: str, manifest: Manifest, parts: list[Part]) -> Manifest:
     """Put the parts, then the manifest; remove parts that an earlier run of the night had and this one has not."""
     folder = f"{zone}/platform={manifest.platform}/table={manifest.table}/load_date={manifest.as_of}"

@@ -42,6 +42,7 @@ FATES = [
     ("events", AS_OF, "unknown_item", True, 1),
     ("events", AS_OF, "unknown_account", False, 1),
 ]
+GONE = [("accounts", AS_OF, "deleted", 2), ("accounts", AS_OF, "no_such_id", 1)]
 ORDERS = [(BEFORE, "joined", 4), (AS_OF, "joined", 1)]
 CORE = [("accounts", None, 3, 3), ("items", None, 2, None), ("events", BEFORE, 5, 5), ("events", AS_OF, 3, 3)]
 ACCOUNTS = [("C1", "P1"), ("C2", "P1"), ("C3", "P2"), ("new", "P3"), ("had", "P4")]
@@ -59,6 +60,7 @@ def night(tmp_path: Path) -> Night:
             warehouse.execute(f"create schema {schema}")
         for name, content in (("row_counts", COUNTS), ("row_fates", FATES)):
             _create(warehouse, f"intermediate.int_quality__{name}", content)
+        _create(warehouse, "intermediate.int_quality__gone_fates", GONE)
         _create(warehouse, "marts.core_counts", CORE)
         _create(warehouse, "staging.stg_shop__orders_fates", ORDERS)
         accounts = ", ".join(f"('shop', '{account}', '{person}', {_created(account)})" for account, person in ACCOUNTS)
@@ -86,6 +88,12 @@ COLUMNS = {
         "load_date": "date",
         "fate": "varchar",
         "is_kept": "boolean",
+        "fate_rows": "int",
+    },
+    "intermediate.int_quality__gone_fates": {
+        "contract": "varchar",
+        "load_date": "date",
+        "fate": "varchar",
         "fate_rows": "int",
     },
     "marts.core_counts": {"contract": "varchar", "load_date": "date", "mart_rows": "int", "rows_of_persons": "int"},
@@ -120,7 +128,9 @@ def _land(night: Night, table: str, load_date: date, rows: int) -> None:
         columns=[],
         schema_fingerprint="",
         undeclared_columns=0,
-        counts=Counts(in_source=rows, read=rows, landed=rows),
+        counts=Counts(
+            in_source=rows, read=rows, landed=rows, gone=3 if (table, load_date) == ("customers", AS_OF) else 0
+        ),
         source_files=[],
         files=[LoadedFile(key=key, rows=rows, sha256="")],
         extracted_with="by hand",
@@ -208,6 +218,10 @@ EARLIER, TONIGHT = "load_date = '2000-12-14'", "load_date = '2000-12-15'"
         (f"update {C} set load_date = '2000-12-13' where contract = 'items'", "products of 2000-12-13, staged (-2)"),
         (f"delete from {F} where fate = 'superseded'", "order_lines of 2000-12-14, fates (2)"),
         (f"delete from {F} where contract = 'accounts' and {TONIGHT}", "customers of 2000-12-15, fates (1)"),
+        (
+            "delete from intermediate.int_quality__gone_fates where fate = 'deleted'",
+            "customers of 2000-12-15, gone (2)",
+        ),
         (f"delete from staging.stg_shop__orders_fates where {EARLIER}", "orders of 2000-12-14, joined (4)"),
     ],
 )

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.lake import Lake, LocalLake, open_lake
-from infra.platforms import Manifest, Platform, extract_table, held_load, held_loads, manifests
+from infra.platforms import Manifest, Platform, extract_table, gone_keys, held_load, held_loads, manifests
 from infra.platforms.held import (
     HeldRecordError,
     LoadDecision,
@@ -119,6 +119,27 @@ def test_the_next_night_brings_what_was_held_anew(shop: Platform, settings: Sett
     extract(shop, THIRD, settings)
     assert brought_by(lake, held) == THIRD
     assert orders(lake) == [f"o{day}" for day in range(10, 17)]
+
+
+def test_keys_that_are_gone_are_held_with_their_load(
+    sqlite_database: Database, declare: Callable[..., Platform], settings: Settings
+) -> None:
+    sqlite_database.execute("create table customers (id int)")
+    sqlite_database.execute("insert into customers values (1), (2)")
+    table = "- {name: customers, meta: {contract: accounts, key: [id]}, columns: [{name: id}]}"
+    platform, lake = declare(sqlite_database.url, table), open_lake(settings)
+    extract(platform, FIRST, settings)
+    sqlite_database.execute("delete from customers where id = 2")
+    [load] = extract(platform, SECOND, settings)
+    assert hold_load(lake, platform, SECOND, ["a customer is gone"]) is not None
+    assert [key for key in files(lake, "gone/platform=") if str(SECOND) in key] == []
+    [again] = extract(platform, THIRD, settings)
+    assert (load.counts.gone, again.counts.gone) == (1, 1)
+    hold_load(lake, platform, THIRD, ["again"])
+    decide(lake, "accept")
+    settle(lake, "shop")
+    gone = gone_keys(lake, manifests(lake, "shop", "customers"), settings).to_pylist()
+    assert [(row["load_date"], row["key"]) for row in gone] == [(SECOND, ["2"])]
 
 
 def test_an_accepted_load_is_back_as_it_was(shop: Platform, any_settings: Settings) -> None:
