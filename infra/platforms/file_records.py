@@ -280,6 +280,8 @@ def inspect_files(platform: Platform, table: SourceTable, settings: Settings) ->
                 path, table.extracted, delimiter=table.delimiter, quote=table.quote, encoding=encoding
             )
             written += f", {encoding}, delimiter {dialect.delimiter!r}, quote {dialect.quote!r}"
+        if table.file_format != "parquet" and platform.decimal_mark != ".":
+            written += f", decimal mark {platform.decimal_mark!r}"
         if relation.undeclared:
             written += f", {relation.undeclared} columns that nobody declared"
     return f"{table.name}: {len(names):,} files; the newest, {names[-1]}, has {written}"
