@@ -21,7 +21,7 @@ from infra.lake import Lake
 from infra.platforms.databases import SourceCount, Window, open_table
 from infra.platforms.declaration import Platform, SourceTable
 from infra.platforms.errors import PlatformError, guarded
-from infra.platforms.file_records import file_relation
+from infra.platforms.file_records import file_relation, naming_file
 from infra.platforms.files import (
     Incoming,
     any_file,
@@ -252,7 +252,8 @@ class _Extraction:
         ]
         relation, counted = file_relation(connection, self.platform, self.table, changed, self._any_file(changed))
         new = NewRows(connection, self.platform, self.table, self.settings)
-        new.arrive(relation)
+        with naming_file(connection, self.platform, self.table, changed):
+            new.arrive(relation)
         if self.table.watermark and changed:
             require_times(connection, self.platform, self.table, relation.query, relation.types[self.table.watermark])
         again = {file.name for file in changed if file.before}
