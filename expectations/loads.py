@@ -166,7 +166,7 @@ def suite(platform: str) -> gx.ExpectationSuite:
                 "of the keys of a table gone since the last load",
                 0.005,
                 0.1,
-                "a table that loses its rows was cut off or filtered; lists go on to show what is gone",
+                "a table that loses its rows was cut off or filtered, and what is gone counts as deleted or unavailable",
                 "let the platform restore the table, or accept the load if the rows were deleted on purpose",
             ),
         )

@@ -36,8 +36,15 @@ def compiled(model: str, sources: dict[str, object] | None = None, *, incrementa
         return environment.get_template(_files()[model].relative_to(DBT_PROJECT).as_posix()).render()
 
 
-def compiled_text(text: str, *, adding_to: str | None = None) -> str:
-    """SQL with calls of the project's macros; ``adding_to`` is the table that an incremental model would add to."""
+def compiled_text(
+    text: str, *, adding_to: str | None = None, sources: dict[str, object] | None = None, platform: str = "shop"
+) -> str:
+    """SQL with calls of the project's macros, as in a staging model of ``platform``, where macros read these ``sources`` in dbt's graph.
+
+    ``adding_to`` is the table that an incremental model would add to.
+    """
+    _environment().globals["graph"]["sources"] = sources or {}
+    _environment().globals["model"].fqn = ["crossrec", "staging", platform]
     with _adding_to(adding_to):
         return _environment().from_string(text).render()
 
@@ -81,7 +88,7 @@ def _environment() -> jinja2.Environment:
         "this": _this,
         "return": lambda value: value,
         "graph": {},
-        "model": SimpleNamespace(resource_type="model"),
+        "model": SimpleNamespace(resource_type="model", fqn=["crossrec", "staging", "shop"]),
     }
     macros: dict[str, Callable[..., str]] = {}
 

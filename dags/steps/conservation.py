@@ -185,6 +185,23 @@ def fate_lines(night: Night) -> Iterator[Line]:
             yield Line(platform, table, load_date, "fates", staged.get(place, 0), fates[place])
 
 
+def gone_lines(night: Night) -> Iterator[Line]:
+    """Keys of accounts and items that each load lacked by its manifest, and what they are now."""
+    tables = {place: table for place, table in _tables(night).items() if place[1] in ("accounts", "items")}
+    of_ids = {(platform, table) for (platform, _), table in tables.items()}
+    fates: dict[tuple[str, str, date], dict[str, int | None]] = defaultdict(dict)
+    for row in query(night.settings, "from intermediate.int_quality__gone_fates order by all").to_pylist():
+        place = row["platform"], tables[row["platform"], row["contract"]], row["load_date"]
+        fates[place][row["fate"]] = row["fate_rows"]
+    gone = {
+        _place(load): load.counts.gone
+        for load in _loads(night)
+        if load.counts.gone and (load.platform, load.table) in of_ids
+    }
+    for place in sorted({*gone, *fates}):
+        yield Line(*place, "gone", gone.get(place, 0), fates[place])
+
+
 def mart_lines(night: Night) -> Iterator[Line]:
     """Rows that the core marts must have, and rows that they have; and those of them that belong to a person."""
     names = _tables(night)

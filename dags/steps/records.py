@@ -138,6 +138,7 @@ class MartsBuiltWith(Record):
     repeat_consumption: tuple[str, ...]  # platforms whose items people buy or watch again
     generators: tuple[str, ...] = ()
     max_events_per_day: int = 0  # before popularity counted persons, nobody's events were capped
+    loads: str = ""  # SHA-256 of the names of all good loads; empty before they were remembered
     persons: str  # SHA-256 of the table of ids; empty where it was lost
     products: str
 

@@ -4,7 +4,7 @@
 -#}
 {% macro age_band(column) -%}
     {%- set text = "trim(cast(" ~ column ~ " as varchar))" -%}
-    {%- set years = "try_cast(nullif(regexp_extract(" ~ text ~ ", '^([0-9]{1,3})([.]0+)?$', 1), '') as integer)" -%}
+    {%- set years = "try_cast(nullif(regexp_extract(" ~ text ~ ", '^([0-9]{1,3})([.,]0+)?$', 1), '') as integer)" -%}
     case
         when {{ column }} is null or {{ text }} = '' then null
         when lower({{ text }}) like '%under%' or regexp_replace({{ text }}, '[^0-9<]+', '', 'g') in ('<18', '017', '17') or {{ years }} < 18 then 'under 18'
@@ -51,14 +51,32 @@
 {%- endmacro %}
 
 {#-
-  A number from text; NaN where the text is no number, which classify_events and classify_items reject; null where there is no text.
-  `decimal_mark` is the platform's: with ',' the text '1.299,50' is 1299.5.
+  A number from text; NaN where the text is no finite number, which classify_events and classify_items reject; null where there is no
+  text. With the decimal mark ',' the text '1.299,50' is 1299.5, and '12.5' is no number, because nobody can tell what it means. A
+  column that holds numbers is taken as it is. Who gives no mark gets the one that the platform declares.
 -#}
-{% macro number(column, decimal_mark='.') -%}
+{% macro number(column, decimal_mark=none) -%}
     {%- set text = "trim(cast(" ~ column ~ " as varchar))" -%}
-    {%- set plain = "replace(replace(" ~ text ~ ", '.', ''), ',', '.')" if decimal_mark == ',' else column -%}
-    coalesce(
-        try_cast({{ plain }} as double),
-        case when {{ text }} != '' then cast('nan' as double) end
-    )
+    {%- set plain = column -%}
+    {%- if (decimal_mark or declared_of_platform('decimal_mark', '.')) == ',' -%}
+        {%- set is_written = "regexp_matches(" ~ text ~ ", '^[+-]?([0-9]+|[0-9]{1,3}([.][0-9]{3})+)(,[0-9]+)?$')" -%}
+        {%- set plain = "case when typeof(" ~ column ~ ") != 'VARCHAR' then " ~ text ~ " when " ~ is_written
+            ~ " then replace(replace(" ~ text ~ ", '.', ''), ',', '.') end" -%}
+    {%- endif -%}
+    case
+        when isfinite(try_cast({{ plain }} as double)) then try_cast({{ plain }} as double)
+        when {{ text }} != '' then cast('nan' as double)
+    end
+{%- endmacro %}
+
+{#-
+  For the column `misfit` of a mapping: why a row is rejected in which a text cannot be read as what the mapping makes of it. `casts`
+  says the type by column of the source. Without it `try_cast` would make a null of such a text, and nobody would be told.
+-#}
+{% macro unfit_values(casts) -%}
+    case
+        {%- for column, type in casts.items() %}
+        when trim(cast({{ column }} as varchar)) != '' and try_cast({{ column }} as {{ type }}) is null then '{{ column }} is no {{ type }}'
+        {%- endfor %}
+    end
 {%- endmacro %}

@@ -2,9 +2,11 @@
 
 from infra.platforms.declaration import Column, DeclarationError, Platform, SourceTable, load_platforms
 from infra.platforms.errors import PlatformError
-from infra.platforms.extract import check_connection, damaged_files, extract_table, known_between
+from infra.platforms.extract import extract_table
+from infra.platforms.gone import gone_keys
 from infra.platforms.held import HeldLoad, LoadDecision, held_load, held_loads
-from infra.platforms.landed import rows_in_files
+from infra.platforms.landed import damaged_files, rows_in_files
+from infra.platforms.look import check_connection, known_between
 from infra.platforms.manifest import Manifest, manifests
 from infra.platforms.read_back import rows_there
 from infra.platforms.write_back import write_back
@@ -21,6 +23,7 @@ __all__ = [
     "check_connection",
     "damaged_files",
     "extract_table",
+    "gone_keys",
     "held_load",
     "held_loads",
     "known_between",

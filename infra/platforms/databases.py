@@ -72,13 +72,20 @@ class Window(NamedTuple):
     ends: datetime
 
 
+Key = tuple[str | None, ...]  # the values of the declared key as text, as they land
+
+
 class SourceCount(NamedTuple):
-    """Rows of a table by the database's own count; those before and after a window of the watermark, and before the next night's."""
+    """Rows of a table by the database's own count; those before and after a window of the watermark, and before the next night's.
+
+    ``ends`` are the first and the last key in the window, in the database's own order; none where it has no key.
+    """
 
     in_source: int
     before: int
     after: int
     before_next: int
+    ends: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,10 @@ class DatabaseTable:
         return self._asked(f"select {selected} from {self.place}{rest}")
 
     def count(self, window: Window, next_begins: datetime) -> SourceCount:
-        """Count by the database itself, which shares no code with what reads the rows. What it cannot compare counts as in the window."""
+        """Rows and range of the key by the database itself, which shares no code with what reads all rows.
+
+        What it cannot compare counts as in the window.
+        """
         before = after = before_next = "0"
         if self.bounded_by_source:
             column, finite = self._quoted(self.table.watermark or ""), self._finite()
@@ -137,7 +147,28 @@ class DatabaseTable:
             before_next = self._sum(f"{column} < {self._bound(next_begins)} and {finite}")
         asked = f"select count(*) as a, {before} as b, {after} as c, {before_next} as d from {self.place}"
         [row] = self.connection.execute(f"select * from ({self._asked(asked)})").fetchall()
-        return SourceCount(*(int(number or 0) for number in row))
+        in_source, before_window, after_window, before_next_window = (int(number or 0) for number in row)
+        return SourceCount(in_source, before_window, after_window, before_next_window, self._ends(window))
+
+    def _ends(self, window: Window) -> tuple[Key, ...]:
+        """The first and the last key in the window. Rows without a key are no end."""
+        key = self.table.key
+        conditions = [f"{self._quoted(name)} is not null" for name in key]
+        if self.bounded_by_source:
+            conditions.append(self._within(window))
+        selected = ", ".join(f"{self._read(name)} as {self._quoted(name)}" for name in key)
+        ends = " union all ".join(
+            f"select * from (select {selected} from {self.place} where {' and '.join(conditions)}"
+            f" order by {', '.join(f'{self._sorted(name)} {direction}' for name in key)} limit 1) as {direction}_end"
+            for direction in ("asc", "desc")
+        )
+        values = ", ".join(f"({self._landed(name)})::varchar" for name in key)
+        return tuple(self.connection.execute(f"select {values} from ({self._asked(ends)})").fetchall())
+
+    def _sorted(self, name: str) -> str:
+        """SQL of the database that puts the column in an order; PostgreSQL has none for some types, such as JSON."""
+        has_order = self.technology != "postgres" or self._is_text(name)
+        return self._quoted(name) if has_order else f"{self._quoted(name)}::text"
 
     def _within(self, window: Window) -> str:
         column, finite = self._quoted(self.table.watermark or ""), self._finite()

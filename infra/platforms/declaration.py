@@ -309,6 +309,7 @@ class Platform(_Declared):
     date_order: Literal["ymd", "dmy", "mdy"] = Field(
         "ymd", description="How it writes dates with the year at the end: dmy is 31/12/2000, mdy is 12/31/2000."
     )
+    decimal_mark: Literal[".", ","] = Field(".", description="What stands before its decimals: , as in 1.299,50.")
     max_staleness_days: int = Field(default=3, ge=0)
     phone_country: str = Field(
         "61", pattern=r"^[1-9][0-9]{0,2}$", description="Calling code of its national phone numbers."

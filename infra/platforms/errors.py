@@ -90,7 +90,7 @@ _KNOWN = (
     (
         r"magic bytes|not a valid duckdb database|not a database|malformed|corrupt|thrift|tprotocol|too small to be"
         r"|checksum|failed to read metadata|footer|decompress|zstd|snappy|failed to read file|don't know what type"
-        r"|invalid ttype|could not read enough bytes",
+        r"|invalid ttype|could not read enough bytes|out of buffer",
         "the file is corrupt",
         "restore it at its source, then run the night again",
         False,
@@ -110,13 +110,18 @@ _KNOWN = (
 )
 
 
-def as_platform_error(error: Exception, platform: "Platform", table: str | None) -> PlatformError:
-    """Name the problem by what the driver said, and repeat nothing of it: drivers quote values and passwords."""
+def as_platform_error(
+    error: Exception, platform: "Platform", table: str | None, file: str | None = None
+) -> PlatformError:
+    """Name the problem by what the driver said, and repeat nothing of it: drivers quote values and passwords.
+
+    ``file`` is the platform's file that was read, where it is known.
+    """
     if isinstance(error, OSError) and not isinstance(error, duckdb.Error):
         said = errno.errorcode.get(error.errno or 0, "") + " " + (error.strerror or str(error))
     else:
         said = str(error)
-    kind = type(error).__name__
+    kind = type(error).__name__ + (f" in {file}" if file else "")
     if not isinstance(
         error, duckdb.ConversionException | duckdb.InvalidInputException | duckdb.ConstraintException
     ) or (re.search(r"magic bytes|too small to be", said, re.IGNORECASE)):
@@ -133,10 +138,10 @@ def as_platform_error(error: Exception, platform: "Platform", table: str | None)
     )
 
 
-def guarded(platform: "Platform", table: str | None, work: Callable[[], T]) -> T:
+def guarded(platform: "Platform", table: str | None, work: Callable[[], T], file: str | None = None) -> T:
     """Do the work; what a driver raises leaves as a PlatformError, without the driver's text, traceback or context."""
     try:
         return work()
     except FOREIGN_ERRORS as error:
-        failure = as_platform_error(error, platform, table)
+        failure = as_platform_error(error, platform, table, file)
     raise failure  # outside of the except block: nothing of the driver's error stays attached

@@ -7,48 +7,41 @@ with an old date, is found. It counts as known from the end of the last load on,
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 
 from infra.duckdb_connection import duckdb_connection
-from infra.lake import DISK_FULL, Lake
+from infra.lake import Lake
 from infra.platforms.databases import SourceCount, Window, open_table
 from infra.platforms.declaration import Platform, SourceTable
-from infra.platforms.errors import PlatformError, as_platform_error, guarded
-from infra.platforms.file_records import file_relation, inspect_files
+from infra.platforms.errors import PlatformError, guarded
+from infra.platforms.file_records import file_relation, naming_file
 from infra.platforms.files import (
     Incoming,
     any_file,
     incoming_files,
-    list_files,
-    open_folder,
-    period_ends,
 )
+from infra.platforms.gone import ZONE as GONE
+from infra.platforms.load_files import Part, publish_load, work_folder, write_gone, write_parts
 from infra.platforms.manifest import (
-    MANIFEST,
     Counts,
-    LoadedFile,
     Manifest,
     SourceColumn,
     SourceFile,
     manifests,
     reached,
 )
-from infra.platforms.new_rows import NewRows
-from infra.platforms.relation import Relation, identifier, literal
-from infra.platforms.times import SAMPLE, require_times, watermark_at
+from infra.platforms.new_rows import NewRows, has_key, is_state
+from infra.platforms.relation import Relation
+from infra.platforms.times import SAMPLE, require_times
 from infra.settings import Settings
 
-ROWS_PER_PART = 5_000_000
 ADDED = ("_unreadable", "_file", "_row_hash")  # columns of the raw zone that are ours, besides _row and _known_at
 DAY = timedelta(days=1)
 
@@ -61,7 +54,7 @@ def extract_table(platform: Platform, table: SourceTable, as_of: date, lake: Lak
     Raises:
         PlatformError: The source could not be read, or the disk is full. Nothing of the night is visible then.
     """
-    with _work_folder(settings, f"{platform.name}.{table.name}.{as_of}") as work:
+    with work_folder(settings, f"{platform.name}.{table.name}.{as_of}") as work:
         earlier = [load for load in manifests(lake, platform.name, table.name) if load.as_of < as_of]
         task = _Extraction(platform, table, as_of, earlier, lake, work, settings)
         staged = guarded(platform, table.name, task.stage)
@@ -84,83 +77,11 @@ def extract_table(platform: Platform, table: SourceTable, as_of: date, lake: Lak
         )
         if table.vaulted:
             columns = [SourceColumn(name=name, type=staged.types[name]) for name in table.kept_in_vault]
-            _publish(lake, platform, "vault", manifest.model_copy(update={"columns": columns}), staged.vault)
-        return _publish(lake, platform, "raw", manifest, staged.raw)
-
-
-def check_connection(platform: Platform, settings: Settings) -> list[str]:
-    """See that every declared table can be reached, has its columns, and has a watermark that is a time. Nothing is kept.
-
-    Returns what a person should see of each table of files: how many files there are, and how the newest one is written.
-
-    Raises:
-        PlatformError: Of the first table that cannot.
-    """
-    return [
-        line
-        for table in platform.tables
-        for line in guarded(platform, table.name, partial(_look, platform, table, settings))
-    ]
-
-
-def _look(platform: Platform, table: SourceTable, settings: Settings) -> list[str]:
-    if table.path is not None:
-        return [inspect_files(platform, table, settings)]
-    with closing(duckdb_connection(settings)) as connection:
-        found = open_table(connection, platform, table, settings)
-        if table.watermark:
-            require_times(connection, platform, table, found.watermarks(SAMPLE), found.types[table.watermark])
-    return []
-
-
-def known_between(platform: Platform, settings: Settings) -> tuple[date, date] | None:
-    """The first and the last day (UTC) on which events of the platform became visible; None if it has no events.
-
-    Raises:
-        PlatformError: An event table could not be read.
-    """
-    days: list[date] = []
-    for table in platform.tables:
-        if table.contract == "events" and table.has_watermark:
-            days += guarded(platform, table.name, partial(_days, platform, table, settings))
-    return (min(days), max(days)) if days else None
-
-
-def _days(platform: Platform, table: SourceTable, settings: Settings) -> list[date]:
-    """The first and the last day of one table by its watermark, or nothing."""
-    if table.watermark is None:
-        periods = list_files(open_folder(platform, settings), platform, table).values()
-        return [ends.date() for period in periods if (ends := period_ends(platform, period))]
-    with (
-        _work_folder(settings, f"{platform.name}.{table.name}.days") as work,
-        closing(duckdb_connection(settings)) as connection,
-    ):
-        if table.path is None:
-            rows = open_table(connection, platform, table, settings).watermarks()
-        else:
-            files = incoming_files(platform, table, {}, datetime.max, work, settings)
-            rows = file_relation(connection, platform, table, files, None)[0].query
-        bounds = connection.execute(
-            f"select min(k)::date, max(k)::date from (select {watermark_at(platform, table)} as k from ({rows}))"
-        ).fetchall()[0]
-        return [day for day in bounds if day]
-
-
-def damaged_files(lake: Lake, load: Manifest) -> list[str]:
-    """Keys of the load's files that are gone or hold other bytes than it wrote."""
-    damaged = []
-    for file in load.files:
-        try:
-            if hashlib.sha256(lake.read(file.key)[0]).hexdigest() != file.sha256:
-                damaged.append(file.key)
-        except FileNotFoundError:
-            damaged.append(file.key)
-    return damaged
-
-
-class _Part(NamedTuple):
-    path: Path
-    rows: int
+            publish_load(lake, platform, "vault", manifest.model_copy(update={"columns": columns}), staged.vault)
+        if staged.gone is not None:
+            only_keys = {"rows": staged.counts.gone, "columns": []}
+            publish_load(lake, platform, GONE, manifest.model_copy(update=only_keys), staged.gone)
+        return publish_load(lake, platform, "raw", manifest, staged.raw)
 
 
 @dataclass(frozen=True)
@@ -173,8 +94,9 @@ class _Staged:
     source_files: list[SourceFile]
     types: dict[str, str]
     undeclared: int
-    raw: list[_Part]
-    vault: list[_Part]
+    raw: list[Part]
+    vault: list[Part]
+    gone: list[Part] | None  # None for a table that is not compared whole
 
 
 @dataclass(frozen=True)
@@ -219,10 +141,11 @@ class _Extraction:
                 source_files,
                 relation.types,
                 relation.undeclared,
-                _write_parts(connection, [*names, *ADDED], counts.landed, self.work / "raw"),
-                _write_parts(connection, self.table.kept_in_vault, counts.landed, self.work / "vault")
+                write_parts(connection, [*names, *ADDED], counts.landed, self.work / "raw"),
+                write_parts(connection, self.table.kept_in_vault, counts.landed, self.work / "vault")
                 if self.table.vaulted
                 else [],
+                write_gone(connection, self.work / "gone") if is_state(self.table) else None,
             )
 
     def _read_database(
@@ -280,18 +203,33 @@ class _Extraction:
         return counted._replace(before=before, before_next=before_next)
 
     def _require_all(self, connection: duckdb.DuckDBPyConnection, earlier: SourceCount, later: SourceCount) -> None:
-        """The rows that were read are as many as the database counts, before or after the reading."""
+        """What was read is as many rows as the database counts, with its first and its last key, before or after the reading.
+
+        A key is looked up and not compared by size, because databases put texts in orders of their own.
+        """
         [(read,)] = connection.execute("select count(*) from arrived").fetchall()
         there = sorted(count.in_source - count.before - count.after for count in (earlier, later))
         if not there[0] <= read <= there[1]:
-            raise PlatformError(
-                self.platform.name,
-                self.table.name,
-                "other rows were read than the database counts",
-                received=f"{read:,} rows, where it counts {there[0]:,}",
-                remedy="run the night again; if it stays so, read the table with the database's own client",
-                retryable=True,
+            raise self._other_rows(
+                "other rows were read than the database counts", f"{read:,} rows, where it counts {there[0]:,}"
             )
+        if earlier.ends and later.ends:
+            for end, keys in zip(("first", "last"), zip(earlier.ends, later.ends, strict=True), strict=True):
+                if not any(has_key(connection, key) for key in keys):
+                    raise self._other_rows(
+                        "other keys were read than the database has",
+                        f"{read:,} rows without the {end} {', '.join(self.table.key)} of the table",
+                    )
+
+    def _other_rows(self, problem: str, received: str) -> PlatformError:
+        return PlatformError(
+            self.platform.name,
+            self.table.name,
+            problem,
+            received=received,
+            remedy="run the night again; if it stays so, read the table with the database's own client",
+            retryable=True,
+        )
 
     def _loads_since(self, begins: datetime | None) -> list[Manifest]:
         """The earlier loads that may hold rows of the window; all of them without one."""
@@ -314,14 +252,16 @@ class _Extraction:
         ]
         relation, counted = file_relation(connection, self.platform, self.table, changed, self._any_file(changed))
         new = NewRows(connection, self.platform, self.table, self.settings)
-        new.arrive(relation)
+        with naming_file(connection, self.platform, self.table, changed):
+            new.arrive(relation)
         if self.table.watermark and changed:
             require_times(connection, self.platform, self.table, relation.query, relation.types[self.table.watermark])
         again = {file.name for file in changed if file.before}
         loads = [load for load in self.earlier if again & {file.name for file in load.source_files}]
-        counts = new.stage(self.earlier if new.is_state else loads, self.lake, self.since, self.until)
-        gone = counts.gone if changed or not self.earlier else self.earlier[-1].counts.gone
-        counts = counts.model_copy(update={"gone": gone, "in_source": sum(file.records for file in counted)})
+        counts = new.stage(
+            self.earlier if is_state(self.table) else loads, self.lake, self.since, self.until, was_read=bool(changed)
+        )
+        counts = counts.model_copy(update={"in_source": sum(file.records for file in counted)})
         waiting = dict(
             connection.execute(
                 "select _file, count(*) from arrived where _watermark >= $until group by all", {"until": self.until}
@@ -350,56 +290,5 @@ class _Extraction:
         return any_file(self.platform, self.table, self.work, self.settings)
 
 
-def _write_parts(connection: duckdb.DuckDBPyConnection, names: Sequence[str], rows: int, folder: Path) -> list[_Part]:
-    folder.mkdir()
-    selected = ", ".join(identifier(name) for name in names)
-    parts = []
-    for number, start in enumerate(range(0, max(rows, 1), ROWS_PER_PART)):
-        path, end = folder / f"part-{number:05}.parquet", min(start + ROWS_PER_PART, rows)
-        connection.execute(
-            f"copy (select {selected}, rowid + 1 as _row, _known_at from staged"
-            f" where rowid >= $start and rowid < $end order by rowid) to {literal(str(path))}"
-            " (format parquet, compression zstd)",
-            {"start": start, "end": end},
-        )
-        parts.append(_Part(path, end - start))
-    return parts
-
-
-def _publish(lake: Lake, platform: Platform, zone: str, manifest: Manifest, parts: list[_Part]) -> Manifest:
-    """Put the parts, then the manifest; remove parts that an earlier run of the night had and this one has not."""
-    folder = f"{zone}/platform={manifest.platform}/table={manifest.table}/load_date={manifest.as_of}"
-    files = []
-    try:
-        for path, rows in parts:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            files.append(LoadedFile(key=f"{folder}/{path.name}", rows=rows, sha256=digest))
-            lake.put(files[-1].key, path)
-        manifest = manifest.model_copy(update={"files": files})
-        lake.put(f"{folder}/{MANIFEST}", (manifest.model_dump_json(indent=2) + "\n").encode())
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise as_platform_error(error, platform, manifest.table) from error
-    current = {file.key for file in files} | {f"{folder}/{MANIFEST}"}
-    for key in [*lake.list(f"{folder}/")]:
-        if key not in current:
-            lake.delete(key)
-    return manifest
-
-
 def _fingerprint(types: dict[str, str], undeclared: int) -> str:
     return hashlib.sha256(json.dumps([*sorted(types.items()), undeclared]).encode()).hexdigest()
-
-
-@contextmanager
-def _work_folder(settings: Settings, name: str) -> Iterator[Path]:
-    """A folder for what is not visible yet; a killed run's leftovers go with the next run of the same load."""
-    folder = settings.home.resolve() / "work" / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,8 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 
 from infra.duckdb_connection import duckdb_connection
 from infra.platforms.declaration import Platform, SourceTable
-from infra.platforms.errors import PlatformError
+from infra.platforms.errors import FOREIGN_ERRORS, PlatformError, as_platform_error, guarded
 from infra.platforms.files import Incoming, changing, list_files, local_copy, open_folder
 from infra.platforms.manifest import SourceFile
 from infra.platforms.relation import Relation, identifier, literal
@@ -216,7 +217,8 @@ def _parquet(
     headers: list[Header] = []
     by_path = {str(file.path): file.name for file in files}
     for path in paths:
-        described = connection.execute(f"describe from read_parquet({literal(path)})").fetchall()
+        describe = partial(connection.execute, f"describe from read_parquet({literal(path)})")
+        described = guarded(platform, table.name, describe, by_path.get(path)).fetchall()
         has = [name for name, *_ in described]
         headers.append((by_path.get(path, path), [name for name in wanted if name in has], len({*has} - names)))
     undeclared = _require_columns_of_files(platform, table, headers, wanted)
@@ -243,14 +245,44 @@ def _parquet(
         f"select {selected}, _file, _visible_at, file_row_number + 1 as _record, null::varchar as _unreadable"
         f" from {source} join parquet_files using (_path)"
     )
-    read = dict(connection.execute(f"select _file, count(*) from ({query}) group by all").fetchall())
+    with naming_file(connection, platform, table, files):
+        read = dict(connection.execute(f"select _file, count(*) from ({query}) group by all").fetchall())
     counted = []
     for file in files:
-        there = pq.read_metadata(file.path).num_rows
+        there = guarded(platform, table.name, partial(pq.read_metadata, file.path), file.name).num_rows
         if there != read.get(file.name, 0):
-            raise changing(platform, table, file.name)
+            raise PlatformError(
+                platform.name,
+                table.name,
+                f"the file {file.name} has other rows than its footer says",
+                received=f"{read.get(file.name, 0):,} rows, where the footer says {there:,}",
+                remedy="restore it at its source; if it is being written, let its writer finish",
+                retryable=True,
+            )
         counted.append(file.found.model_copy(update={"lines": there, "records": there}))
     return Relation(query, types, undeclared), counted
+
+
+@contextmanager
+def naming_file(
+    connection: duckdb.DuckDBPyConnection, platform: Platform, table: SourceTable, files: Sequence[Incoming]
+) -> Iterator[None]:
+    """Read all the files at once; where that fails, each is read alone, so that the error names the one that is damaged."""
+    try:
+        yield
+        return
+    except FOREIGN_ERRORS as error:
+        damaged = (file.name for file in files if table.file_format == "parquet" and _is_damaged(connection, file))
+        failure = as_platform_error(error, platform, table.name, next(damaged, None))
+    raise failure  # outside of the except block: nothing of the driver's error stays attached
+
+
+def _is_damaged(connection: duckdb.DuckDBPyConnection, file: Incoming) -> bool:
+    try:
+        connection.execute(f"select max(hash(columns(*))) from read_parquet({literal(str(file.path))})").fetchall()
+    except duckdb.Error:
+        return True
+    return False
 
 
 # --- for `crossrec doctor`
@@ -280,6 +312,8 @@ def inspect_files(platform: Platform, table: SourceTable, settings: Settings) ->
                 path, table.extracted, delimiter=table.delimiter, quote=table.quote, encoding=encoding
             )
             written += f", {encoding}, delimiter {dialect.delimiter!r}, quote {dialect.quote!r}"
+        if table.file_format != "parquet" and platform.decimal_mark != ".":
+            written += f", decimal mark {platform.decimal_mark!r}"
         if relation.undeclared:
             written += f", {relation.undeclared} columns that nobody declared"
     return f"{table.name}: {len(names):,} files; the newest, {names[-1]}, has {written}"

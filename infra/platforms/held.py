@@ -6,6 +6,7 @@ the platform. A held load lies beside the raw zone, where dbt does not look:
     held/platform=shop/load_date=2000-12-14/held.json            what it is, why it is held, and where its bytes belong
     held/platform=shop/load_date=2000-12-14/table=orders/...     what was in raw/
     vault/held/platform=shop/load_date=2000-12-14/table=...      what was in vault/, which stays in the vault
+    gone/held/platform=shop/load_date=2000-12-14/table=...       what was in gone/: the keys that tables of present states lost
     held/decisions/...json                                       what people decided, an object each, never written again
 
 Bytes move only after ``held.json`` says where to. `settle` finishes a move that was killed, so it may be called at any time. A
@@ -26,7 +27,7 @@ from infra.platforms.declaration import Platform
 from infra.platforms.manifest import MANIFEST, Manifest, manifests, read_manifest
 from infra.state import StateError, damage_named
 
-ZONES = {"raw": "held", "vault": "vault/held"}
+ZONES = {"raw": "held", "vault": "vault/held", "gone": "gone/held"}
 RECORD = "held.json"
 DECISIONS = "held/decisions/"
 

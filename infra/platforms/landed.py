@@ -1,5 +1,6 @@
-"""How many rows the files of a load hold, counted without the code that wrote them."""
+"""What the files of a load hold, seen without the code that wrote them."""
 
+import hashlib
 from contextlib import closing
 
 from infra.duckdb_connection import duckdb_connection
@@ -19,3 +20,15 @@ def rows_in_files(lake: Lake, load: Manifest, settings: Settings) -> int | None:
             "select coalesce(sum(num_rows), 0)::bigint from parquet_file_metadata($files)", {"files": files}
         ).fetchall()
     return int(rows)
+
+
+def damaged_files(lake: Lake, load: Manifest) -> list[str]:
+    """Keys of the load's files that are gone or hold other bytes than it wrote."""
+    damaged = []
+    for file in load.files:
+        try:
+            if hashlib.sha256(lake.read(file.key)[0]).hexdigest() != file.sha256:
+                damaged.append(file.key)
+        except FileNotFoundError:
+            damaged.append(file.key)
+    return damaged

@@ -57,7 +57,7 @@ class Counts(_Record):
     waiting         rows whose watermark is not before the night
     late            landed rows whose watermark is before the last load's end
     no_watermark    landed rows whose watermark is missing or no time; they are known from when they were first seen
-    gone            keys that the load before had, and the source has no more; for tables that are compared whole
+    gone            keys that an earlier load had, and the source has no more since this one; for tables that are compared whole
     """
 
     in_source: int = 0

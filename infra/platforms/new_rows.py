@@ -10,6 +10,7 @@ import duckdb
 
 from infra.lake import Lake
 from infra.platforms.declaration import Column, Platform, SourceTable
+from infra.platforms.gone import gone_files
 from infra.platforms.manifest import Counts, Manifest
 from infra.platforms.relation import Relation, identifier, literal
 from infra.platforms.times import watermark_at
@@ -17,6 +18,11 @@ from infra.platforms.tokens import key_blocks, register_phones, token
 from infra.settings import Settings
 
 SECOND = timedelta(seconds=1)
+
+
+def is_state(table: SourceTable) -> bool:
+    """Whether the source holds the present state alone, so that a row may go and a value may come back."""
+    return not table.has_watermark and "*" not in (table.path or "")
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,6 @@ class NewRows:
     platform: Platform
     table: SourceTable
     settings: Settings
-
-    @property
-    def is_state(self) -> bool:
-        """Whether the source holds the present state alone, so that a row may go and a value may come back."""
-        return not self.table.has_watermark and "*" not in (self.table.path or "")
 
     def arrive(self, relation: Relation) -> None:
         """Fill ``arrived`` with what was read: tokens in the place of what they stand for, the watermark, and a hash of the row."""
@@ -56,14 +57,29 @@ class NewRows:
             parameters,
         )
 
-    def stage(self, earlier: Sequence[Manifest], lake: Lake, since: datetime | None, until: datetime) -> Counts:
-        """Fill ``staged`` with the rows of ``arrived`` that are visible before ``until`` and that none of the ``earlier`` loads brought.
+    def stage(
+        self,
+        earlier: Sequence[Manifest],
+        lake: Lake,
+        since: datetime | None,
+        until: datetime,
+        *,
+        was_read: bool = True,
+    ) -> Counts:
+        """Fill ``staged`` with the rows of ``arrived`` that are visible before ``until`` and that none of the ``earlier`` loads brought,
+        and ``gone`` with the keys that a table of present states has no more; with none where the source was not read.
 
         A row that is older than ``since``, the end of the last load, is known from then on. A row without a watermark is known from
         the night that sees it first. The rows have an order that holds.
         """
         files = [lake.uri(file.key) for load in earlier for file in load.files if file.rows]
-        gone = self._mark_state(files) if self.is_state else self._mark_known(files, until)
+        if is_state(self.table):
+            self._mark_state(files, gone_files(lake, earlier))
+        else:
+            self._mark_known(files, until)
+        if not (is_state(self.table) and was_read):
+            self.connection.execute("create or replace temp table gone (key varchar[])")
+        [(gone,)] = self.connection.execute("select count(*) from gone").fetchall()
         names = [identifier(column.lands_as) for column in [*self.table.landed, *self.table.vaulted]]
         order = ["_file", "_record"] if self.table.path else [*self._keys, "_watermark", *names]
         self.connection.execute(
@@ -119,7 +135,7 @@ class NewRows:
             f" from read_parquet([{paths}], union_by_name = true, filename = true, hive_partitioning = false)"
         )
 
-    def _mark_known(self, files: Sequence[str], until: datetime) -> int:
+    def _mark_known(self, files: Sequence[str], until: datetime) -> None:
         """Mark the rows of ``arrived`` that wait for a later night, and those that an earlier load brought."""
         self.connection.execute(
             "create or replace temp table arrived as select arrived.*, coalesce(_watermark >= $until, false) as is_waiting,"
@@ -128,24 +144,45 @@ class NewRows:
             " on known._row_hash = arrived._row_hash and known._file is not distinct from arrived._file",
             {"until": until},
         )
-        return 0
 
-    def _mark_state(self, files: Sequence[str]) -> int:
-        """Mark the rows of the keys whose newest rows are the same as tonight's. Returns how many keys are gone from the source."""
+    def _mark_state(self, files: Sequence[str], gone: Sequence[str]) -> None:
+        """Mark the rows of the keys whose newest rows are the same as tonight's, and find the keys that are gone from the source.
+
+        ``gone`` are the files of the keys that were gone before. Such a key is new when it comes back, and is not gone twice.
+        """
+        key = f"[{', '.join(self._keys)}]"
         keys, arrived_keys = ", ".join(self._keys), ", ".join(f"arrived.{key}" for key in self._keys)
         same_key = " and ".join(f"before.{key} is not distinct from arrived.{key}" for key in self._keys)
         self.connection.execute(
             f"create temp table before as with known as ({self._known_rows(files)}), newest as (select * from known"
             f" qualify load_date = max(load_date) over (partition by {keys}))"
-            f" select {keys}, list_sort(list(_row_hash)) as hashes from newest group by all"
+            f" select {keys}, max(load_date) as seen_in, list_sort(list(_row_hash)) as hashes from newest group by {keys}"
         )
+        self.connection.execute("create temp table gone_before (key varchar[], gone_in varchar)")
+        if gone:
+            self.connection.execute(
+                "insert into gone_before select key, max(load_date) from"
+                " read_parquet($gone, hive_partitioning = true, hive_types_autocast = false) group by key",
+                {"gone": [*gone]},
+            )
+            self.connection.execute(
+                f"delete from before using gone_before where {key} = gone_before.key and seen_in < gone_in"
+            )
         self.connection.execute(
             "create or replace temp table arrived as select arrived.*, false as is_waiting, coalesce(before.hashes ="
             f" list_sort(list(_row_hash) over (partition by {arrived_keys})), false) as is_known"
             f" from arrived left join before on {same_key}"
         )
-        [(gone,)] = self.connection.execute(f"select count(*) from before anti join arrived on {same_key}").fetchall()
-        return int(gone)
+        self.connection.execute(
+            f"create or replace temp table gone as select [{', '.join(f'before.{name}' for name in self._keys)}] as key"
+            f" from before anti join arrived on {same_key} order by key"
+        )
+
+
+def has_key(connection: duckdb.DuckDBPyConnection, key: Sequence[str | None]) -> bool:
+    """Whether a row of ``arrived`` has this key, of which a value that could not be read is null."""
+    same = " and ".join(f"{identifier(f'_key_{place}')} is not distinct from ?" for place in range(len(key)))
+    return bool(connection.execute(f"select 1 from arrived where {same} limit 1", [*key]).fetchall())
 
 
 def _row_key(settings: Settings) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dags.steps.merge.prepare import GONE_KEYS
 from infra.platforms import Platform, load_platforms
 from infra.settings import Settings
 from infra.warehouse import DBT_PROJECT, connect, run_dbt
@@ -107,6 +108,13 @@ def write_no_changes(settings: Settings, as_of: date) -> None:
     accepted.write_text('{"model_version": "1", "vault_is_open": true}')
 
 
+def write_no_gone_keys(settings: Settings, as_of: date) -> None:
+    """A night whose sources lost no key."""
+    folder = Path(settings.lake_uri) / f"nights/as_of={as_of}"
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(GONE_KEYS.empty_table(), "*", folder / "gone_keys.parquet")
+
+
 def write_no_ranking(settings: Settings, as_of: date) -> None:
     """A night in which nothing was ranked and no source was excluded."""
     folder = Path(settings.lake_uri) / f"nights/as_of={as_of}"
@@ -143,6 +151,7 @@ def empty_warehouse(platforms: list[Platform], tmp_path_factory: pytest.TempPath
         write_identity(settings, as_of, name, [])
     write_no_changes(settings, as_of)
     write_no_ranking(settings, as_of)
+    write_no_gone_keys(settings, as_of)
     run_dbt(settings, ["seed"], as_of)
     run_dbt(settings, ["run", "--empty"], as_of)
     return EmptyWarehouse(settings, as_of)
@@ -190,6 +199,7 @@ class SmallLake:
             write_identity(self.settings, night, "account_persons", [*_persons()])
             write_identity(self.settings, night, "item_products", [*_products()])
             write_no_changes(self.settings, night)
+            write_no_gone_keys(self.settings, night)
             since = until
 
 

@@ -53,8 +53,8 @@ LOAD = {
     "reject_reason": "varchar",
 }
 MODELS = [
-    *("int_account_aliases", "int_accounts", "int_items", "int_events"),
-    *("int_quality__row_counts", "int_quality__row_fates"),
+    *("int_account_aliases", "int_quality__gone_keys", "int_accounts", "int_items", "int_events"),
+    *("int_quality__row_counts", "int_quality__row_fates", "int_quality__gone_fates"),
     *("person_accounts", "persons", "product_items", "interactions", "core_counts"),
 ]
 
@@ -210,6 +210,33 @@ def test_ids_that_are_spelt_otherwise_are_counted() -> None:
         assert _fates(warehouse, "events") == {"kept": 1, "unknown_account": 6}
 
 
+def test_what_is_gone_is_deleted_until_it_comes_back() -> None:
+    accounts = [
+        {"account_id": name, "created_at": BEGIN, "known_at": BEGIN, "load_date": LOADS[0]} for name in ("a", "b", "c")
+    ]
+    accounts += [{**accounts[1], "load_date": AS_OF, "row_status": "duplicate"}]
+    gone = [("accounts", AS_OF, "a"), ("accounts", LOADS[0], "b"), ("accounts", AS_OF, "z"), ("items", AS_OF, "f-1")]
+    items = [{**_item(item), "load_date": LOADS[0], "is_available": True} for item in ITEMS]
+    events = [_event("p1", "a", BEGIN), _event("p2", "b", BEGIN)]
+    with _warehouse(*gone, accounts=accounts, items=items, events=events) as warehouse:
+        assert _unaccounted(warehouse) == []
+        active = warehouse.execute("select account_id, is_active from intermediate.int_accounts").fetchall()
+        assert dict(active) == {"a": False, "b": True, "c": True}
+        available = warehouse.execute("select item_id, is_available from intermediate.int_items").fetchall()
+        assert dict(available) == {"f-1": False, "f-2": True}
+        fates = warehouse.execute(
+            "select contract, fate, fate_rows from intermediate.int_quality__gone_fates"
+        ).fetchall()
+        assert sorted(fates) == [
+            ("accounts", "came_back", 1),
+            ("accounts", "deleted", 1),
+            ("accounts", "no_such_id", 1),
+            ("items", "no_such_id", 1),
+            ("items", "withdrawn", 1),
+        ]
+        assert _fates(warehouse, "events") == {"deleted_account": 1, "kept": 1}
+
+
 def _item(item: str) -> dict[str, Any]:
     return {"item_id": item, "title": item, "categories": "", "known_at": BEGIN}
 
@@ -251,12 +278,12 @@ def _unaccounted(warehouse: duckdb.DuckDBPyConnection) -> list[Any]:
 
 
 @contextmanager
-def _warehouse(**rows: list[dict[str, Any]]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The forum's staged rows, every account a person and every item a product, and the models built of them."""
+def _warehouse(*gone: tuple[str, date, str], **rows: list[dict[str, Any]]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The forum's staged rows and the keys that its tables lost, every account a person, every item a product, and the models of them."""
     with closing(duckdb.connect()) as warehouse:
         warehouse.execute("set threads = 1")
         warehouse.execute(f"set variable as_of = date '{AS_OF}'")
-        for schema in ("seeds", "staging", "intermediate", "marts", "identity"):
+        for schema in ("seeds", "staging", "intermediate", "marts", "identity", "loads"):
             warehouse.execute(f"create schema {schema}")
         for seed in ("event_types", "category_names"):
             content = list(csv.DictReader((DBT_PROJECT / "seeds" / f"{seed}.csv").open()))
@@ -267,7 +294,11 @@ def _warehouse(**rows: list[dict[str, Any]]) -> Iterator[duckdb.DuckDBPyConnecti
         for platform in ("forum", "shop", "stream"):
             for contract, types in TYPES.items():
                 _stage(warehouse, platform, contract, types | LOAD, rows[contract] if platform == "forum" else [])
-        create_tables(warehouse, *MODELS[:6])
+        warehouse.execute(
+            "create table loads.gone_keys (platform varchar, contract varchar, load_date date, row_key varchar)"
+        )
+        warehouse.executemany("insert into loads.gone_keys values ('forum', ?, ?, ?)", [*gone, ("items", AS_OF, None)])
+        create_tables(warehouse, *MODELS[:8])
         warehouse.execute(
             "create table identity.account_persons as select platform, account_id, 'person of ' || account_id as person_id"
             " from intermediate.int_accounts where is_active"
@@ -275,7 +306,7 @@ def _warehouse(**rows: list[dict[str, Any]]) -> Iterator[duckdb.DuckDBPyConnecti
         warehouse.execute(
             "create table identity.item_products as select platform, item_id, item_id as product_id from intermediate.int_items"
         )
-        create_tables(warehouse, *MODELS[6:])
+        create_tables(warehouse, *MODELS[8:])
         yield warehouse
 
 

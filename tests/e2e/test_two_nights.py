@@ -113,6 +113,11 @@ def test_the_conservation_table_adds_up(as_of: date, two_nights: TwoNights) -> N
             assert {"landed", "staged", "fates", "marts"} <= stages, (platform, name)
         of_lists = {line[3]: line[5] for line in lines if line[:2] == (platform, "lists")}
         assert {*of_lists} == {"accounts", "ranked", "published", "written_back"}
+        of_candidates = {line[3]: line[5] for line in lines if line[:2] == (platform, "candidates")}
+        assert min(of_candidates["candidates"], of_candidates["scored"]) > 1000
+        if as_of == FIRST:  # all snapshots are built on the first night, and no horizon closed since
+            of_labels = {line[3]: line[5] for line in lines if line[:2] == (platform, "labels")}
+            assert min(of_labels[stage] for stage in ("positives", "labels", "proposed")) > 100
         assert of_lists["written_back"] == len(two_nights.served[as_of][platform])
     assert {line[3] for line in lines if line[1] == "orders"} == {"source", "landed", "joined"}
     # the other end, counted by nobody of ours

@@ -12,6 +12,7 @@ from dags.steps.night import Night, parsed
 from dags.steps.records import BuildPlan, MartsBuiltWith
 from infra.generators import generator_names
 from infra.identity_store import identity_key
+from infra.platforms.manifest import MANIFEST
 from infra.warehouse import DBT_PROJECT, query
 from ml.identity.ids import moves
 
@@ -61,6 +62,9 @@ def _changed_past(night: Night) -> bool:
     if tonight.generators != built.generators:
         log.info("there are other generators than before; all snapshots are built again")
         return True
+    if built.loads and built.as_of <= tonight.as_of and built.loads != _loads_sha256(night, built.as_of):
+        log.info("a load of an earlier night was accepted, or is held now; all snapshots are built again")
+        return True
     hashes = {PERSON.name: built.persons, PRODUCT.name: built.products}
     if tonight.max_events_per_day != built.max_events_per_day:
         log.info("another number of an account's events counts on a day than before; all snapshots are built again")
@@ -82,9 +86,17 @@ def _built_with(night: Night) -> MartsBuiltWith:
         repeat_consumption=tuple(name for name, platform in night.platforms.items() if platform.repeat_consumption),
         generators=tuple(sorted(generator_names(DBT_PROJECT))),
         max_events_per_day=night.settings.max_events_per_day,
+        loads=_loads_sha256(night, night.as_of),
         persons=ids_sha256(night, night.as_of, PERSON),
         products=ids_sha256(night, night.as_of, PRODUCT),
     )
+
+
+def _loads_sha256(night: Night, until: date) -> str:
+    """SHA-256 of the names of all loads up to a night."""
+    folders = {key.rpartition("/")[0] for key in night.lake.list("raw/") if key.endswith(MANIFEST)}
+    loads = sorted(folder for folder in folders if folder.rpartition("load_date=")[2] <= until.isoformat())
+    return hashlib.sha256("\n".join(loads).encode()).hexdigest()
 
 
 def ids_sha256(night: Night, as_of: date, kind: Kind) -> str:

@@ -5,9 +5,11 @@ import logging
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dags.steps.conservation import prove
 from dags.steps.learn.examples import examples_of, feature_spec
 from dags.steps.learn.fingerprints import code_of, fingerprint_of
 from dags.steps.learn.history import ShortHistory, too_short_history
+from dags.steps.learn.label_lines import label_lines
 from dags.steps.night import Night
 from expectations import snapshots
 from expectations.gate import GateResult, run_gate
@@ -27,11 +29,15 @@ from ml.ranking.network.features import FeatureSpec
 
 log = logging.getLogger(__name__)
 
+REMEDY = (
+    "look for an inner join or a filter in `snapshot_labels` (positives), `training_examples` (labels, proposed) and "
+    "`candidates` (labels); then build them again: `crossrec dbt build --full-refresh --select snapshot_labels+`"
+)
 STATISTICS_KEY = "training_statistics.parquet"
 
 
 def check_training_data(night: Night) -> None:
-    """Check the examples that tonight's model would learn from: grain, labels, features, candidate recall, no leak, and the past.
+    """Check the examples that tonight's model would learn from: none lost, grain, labels, features, candidate recall, no leak, the past.
 
     Before the first model a history that is too short only warns, because popular lists need no model. What the snapshots are like
     is kept for later nights where the gate lets the night pass.
@@ -43,6 +49,8 @@ def check_training_data(night: Night) -> None:
     result, statistics = (_short(night, history), None) if history else _learnable(night)
     night.write(result, result.key)
     result.raise_if_stopped()
+    if not history and (lines := [*label_lines(night)]):
+        prove(night, "labels", lines, remedy=REMEDY)
     if statistics is not None:
         night.write_table(night.key(STATISTICS_KEY), statistics)
 

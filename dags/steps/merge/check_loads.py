@@ -64,7 +64,7 @@ def _profile(night: Night, platform: Platform, table: SourceTable) -> LoadProfil
         undated_share=newest.counts.no_watermark / max(newest.rows, 1),
         uncounted_rows=newest.counts.uncounted,
         lost_record_share=_lost_records(newest),
-        gone_share=_gone(newest, before),
+        gone_share=_gone(newest),
     )
 
 
@@ -74,10 +74,9 @@ def _lost_records(load: Manifest) -> float:
     return sum(max(0, (file.records_before or 0) - file.records) for file in load.source_files) / max(before, 1)
 
 
-def _gone(load: Manifest, before: list[Manifest]) -> float:
+def _gone(load: Manifest) -> float:
     """Of the keys that the source had at the last load, the share that it lost since."""
-    gone = max(0, load.counts.gone - before[-1].counts.gone) if before else 0
-    return gone / max(gone + load.counts.read, 1)
+    return load.counts.gone / max(load.counts.gone + load.counts.read, 1)
 
 
 def _shares(night: Night, load: Manifest, table: SourceTable) -> tuple[float, float, float]:

@@ -2,7 +2,16 @@
 
 from collections import Counter
 
-from dags.steps.conservation import Line, fate_lines, joined_lines, landed_lines, prove, source_lines, staged_lines
+from dags.steps.conservation import (
+    Line,
+    fate_lines,
+    gone_lines,
+    joined_lines,
+    landed_lines,
+    prove,
+    source_lines,
+    staged_lines,
+)
 from dags.steps.night import Night
 from dags.steps.records import RowCount, RowCounts
 
@@ -21,6 +30,7 @@ def check_reconciliation(night: Night) -> None:
     staged = [*staged_lines(night)]
     night.write(_row_counts(night, staged))
     lines = [*source_lines(night), *landed_lines(night), *staged, *joined_lines(night), *fate_lines(night)]
+    lines += gone_lines(night)
     prove(night, "reconciliation", lines, remedy=REMEDY)
 
 

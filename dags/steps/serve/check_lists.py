@@ -1,4 +1,4 @@
-"""Gate before publication: every account is in the lists or has a reason, and every ranked row is in a list."""
+"""Gate before publication: every account, candidate and ranked row is in the lists, or has a reason why not."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -8,12 +8,14 @@ import pyarrow as pa
 
 from dags.steps.conservation import Line, prove
 from dags.steps.night import Night
+from dags.steps.serve.candidate_lines import candidate_lines
 from dags.steps.serve.frozen import is_frozen
 from dags.steps.serve.listed_rows import compared
 
 TABLE = "lists"
 REMEDY = (
-    "look for an inner join or a filter in `list_rows` and `recommendations`, or an account without candidates and without a "
+    "look for an inner join or a filter in `serving_candidates` (candidates), in `ml.ranking` (scored), in `list_rows` and "
+    "`recommendations` (ranked), or an account without candidates and without a "
     "popular list; run assemble_lists again"
 )
 ACCOUNTS = """
@@ -38,12 +40,13 @@ RANKED = "select platform, count(*) from scored group by all order by all"
 
 
 def check_lists(night: Night) -> None:
-    """Prove that no account and no ranked row was lost on the way into the lists that would be published.
+    """Prove that no account, candidate or ranked row was lost on the way into the lists that would be published.
 
     Raises:
         GateStopped: names each platform whose accounts or rows do not add up.
     """
-    prove(night, "lists", _lines(night, night.read_table(night.key("lists.parquet"))), remedy=REMEDY)
+    lists = night.read_table(night.key("lists.parquet"))
+    prove(night, "lists", [*candidate_lines(night), *_lines(night, lists)], remedy=REMEDY)
 
 
 def _lines(night: Night, lists: pa.Table) -> Iterator[Line]:

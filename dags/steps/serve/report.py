@@ -48,7 +48,7 @@ def _gates(night: Night) -> list[GateResult]:
     keys = [
         *(f"loads-{platform}" for platform in night.platforms),
         *(f"contents-{platform}" for platform in night.platforms),
-        *("reconciliation", "identity_persons", "identity_products", "interactions"),
+        *("reconciliation", "identity_persons", "identity_products", "interactions", "labels"),
         *("transfer", "training_data", "leakage", "promotion"),
         *(f"recommendations-{platform}" for platform in night.platforms),
         "lists",

@@ -62,9 +62,18 @@ def score(night: Night, shard: int) -> None:
         to_rank(candidates, scores, settings.max_impressions), *rules, settings.diversity, exploration
     )
     ranked = pa.concat_tables([ranked_rows(placed, ranker.version if ranker else None), popular_rows(popular)])
+    night.write_table(night.key(f"scored/shard={shard}.parquet"), _counted(candidates))
     night.write_table(night.key(f"ranked/shard={shard}.parquet"), ranked)
     night.write_table(night.key(f"explorable/shard={shard}.parquet"), explorable_rows(placed, candidates))
     log.info(f"shard {shard}: {to_score.num_rows:,} candidates scored, {ranked.num_rows:,} rows of lists")
+
+
+def _counted(candidates: pa.Table) -> pa.Table:
+    """How many candidates of each platform were scored, and how many pins without features stood beside them."""
+    counted = candidates.group_by(["platform", "is_candidate"]).aggregate([([], "count_all")])
+    return counted.rename_columns({"count_all": "rows"}).sort_by(
+        [("platform", "ascending"), ("is_candidate", "ascending")]
+    )
 
 
 def serving_ranker(night: Night) -> ServingRanker | None:

@@ -53,3 +53,24 @@ def test_all_snapshots_are_built_again_where_there_is_another_generator(
     as_ever = [("tag:marts", "cautious"), ("tower_vectors+",)]
     assert runs == [*anew, *as_ever, *anew, *as_ever]
     assert caplog.messages == ["there are other generators than before; all snapshots are built again"]
+
+
+def test_all_snapshots_are_built_again_where_a_load_of_an_earlier_night_was_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    """Labels were made without it. A load of tonight is new to all, and builds nothing again."""
+    settings = Settings(home=tmp_path)
+    runs: list[tuple[str, ...]] = []
+    monkeypatch.setattr(build, "build", lambda _, select, *options, exclude: runs.append((select, *options[-1:])))
+    monkeypatch.setattr(Night, "platforms", declared())
+    caplog.set_level("INFO", "dags.steps")
+    for day, loads in ((13, (13,)), (14, (14,)), (15, (12, 15)), (16, (16,))):
+        night = Night(date(2000, 12, day), settings=settings)
+        for load in loads:
+            night.lake.put(f"raw/platform=shop/table=t/load_date=2000-12-{load}/_manifest.json", b"{}")
+        build.build_marts(night)
+        build.build_candidates(night)
+    anew = [("tag:marts", "--full-refresh"), ("tower_vectors+", "--full-refresh")]
+    as_ever = [("tag:marts", "cautious"), ("tower_vectors+",)]
+    assert runs == [*anew, *as_ever, *anew, *as_ever]
+    assert caplog.messages == ["a load of an earlier night was accepted, or is held now; all snapshots are built again"]

@@ -5,7 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from infra.platforms import check_connection, extract_table
+from infra.platforms import PlatformError, check_connection, extract_table
+from infra.platforms.databases import DatabaseTable, SourceCount, Window
+from infra.platforms.relation import Relation
 from tests.infra.platforms.test_extract import rows
 
 NIGHT = date(2000, 12, 15)
@@ -144,3 +146,87 @@ def test_a_column_called_like_a_key_of_a_path(tmp_path, declare, lake, settings)
     )
     [row] = rows(lake, extract_table(platform, platform.tables[0], NIGHT, lake, settings))
     assert row["source_platform"] == "mobile"
+
+
+# --- what is there, beside what was read
+
+KEYS = {
+    "postgres": [
+        "bigint",
+        "numeric(8,2)",
+        "text",
+        "char(6)",
+        "uuid",
+        "boolean",
+        "timestamptz",
+        "date",
+        "json",
+        "bytea",
+    ],
+    "mysql": [
+        "bigint",
+        "decimal(8,2)",
+        "varchar(20)",
+        "char(6)",
+        "timestamp",
+        "datetime",
+        "date",
+        "double",
+        "tinyint(1)",
+    ],
+    "sqlite": ["int", "text", "text collate nocase"],
+    "duckdb": ["hugeint", "varchar", "uuid", "blob", "timestamp", "double"],
+}
+VALUES = {
+    "uuid": ["00000000-0000-0000-0000-00000000000a", "ffffffff-0000-0000-0000-000000000000"],
+    "boolean": ["false", "true"],
+    "bytea": [r"\x00", r"\xff"],
+    "json": ['{"a": 1}', '{"b": 2}'],
+    "varchar": ["Zoé", "ärger", "a", "B"],
+    "text": ["Zoé", "ärger", "a", "B", " a"],
+} | {kind: ["2000-12-13 10:00:00", "2000-12-14 11:30:00"] for kind in ("timestamptz", "timestamp", "datetime", "date")}
+
+
+@pytest.mark.parametrize(
+    ("technology", "kind"), [(technology, kind) for technology, kinds in KEYS.items() for kind in kinds]
+)
+def test_the_range_of_any_key_is_found_among_the_rows(technology, kind, request, declare, lake, settings) -> None:
+    database = request.getfixturevalue(f"{technology}_database")
+    values = VALUES.get(kind.split()[0].split("(")[0], ["10", "9", "100"])
+    database.execute(f"create table t (id {kind}, v int)")
+    database.execute("insert into t values " + ", ".join(f"('{value}', 1)" for value in values) + ", (null, 2)")
+    assert len(landed(declare(database.url, table("id", "v")), lake, settings)) == len(values) + 1
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_key_that_was_not_read_stops_the_load(lost, database, declare, lake, settings, monkeypatch) -> None:
+    """A reader that loses the row of one end and brings another twice has the right number of rows."""
+    database.execute("create table t (id int, v int)")
+    database.execute("insert into t values (1, 10), (2, 20), (3, 30)")
+    whole = DatabaseTable.relation
+
+    def loses_one(self: DatabaseTable, window: Window) -> Relation:
+        relation = whole(self, window)
+        other = "'2'" if self.technology == "sqlite" else "2"
+        query = f"select * replace (case when id::int = {lost} then {other} else id end as id) from ({relation.query})"
+        return Relation(query, relation.types, relation.undeclared)
+
+    monkeypatch.setattr(DatabaseTable, "relation", loses_one)
+    end = "first" if lost == 1 else "last"
+    with pytest.raises(PlatformError, match=rf"platform 'shop', table 't': other keys.*3 rows without the {end} id"):
+        landed(declare(database.url, table("id", "v")), lake, settings)
+
+
+def test_rows_that_change_while_they_are_read_are_no_fault(
+    sqlite_database, declare, lake, settings, monkeypatch
+) -> None:
+    sqlite_database.execute("create table t (id int, v int)")
+    sqlite_database.execute("insert into t values (1, 10), (2, 20)")
+    count, counted = DatabaseTable.count, []
+
+    def other_before(self: DatabaseTable, window: Window, next_begins: datetime) -> SourceCount:
+        counted.append(count(self, window, next_begins))
+        return counted[-1]._replace(ends=(("0",), ("9",))) if len(counted) == 1 else counted[-1]
+
+    monkeypatch.setattr(DatabaseTable, "count", other_before)
+    assert len(landed(declare(sqlite_database.url, table("id", "v")), lake, settings)) == 2

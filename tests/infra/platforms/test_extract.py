@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.lake import Lake, open_lake
-from infra.platforms import Manifest, Platform, extract_table, manifests
+from infra.platforms import Manifest, Platform, extract_table, gone_keys, manifests
 from infra.settings import Settings
 
 ORDERS = """
@@ -187,6 +187,26 @@ def test_a_table_without_watermark_is_compared_whole_every_night(database, decla
     database.execute("delete from orders where order_no = 'b'")
     fourth = load(platform, date(2000, 12, 18), lake, settings)
     assert (fourth.rows, fourth.counts.gone) == (0, 1)
+    assert load(platform, date(2000, 12, 19), lake, settings).counts.gone == 0  # counted once
+    database.execute("insert into orders values ('b', 2, '2001-02-01 00:00:00')")  # as it was
+    back = load(platform, date(2000, 12, 20), lake, settings)
+    assert [row["order_no"] for row in rows(lake, back)] == ["b"]
+    database.execute("delete from orders where order_no = 'b'")
+    assert load(platform, date(2000, 12, 21), lake, settings).counts.gone == 1
+    gone = gone_keys(lake, manifests(lake, "shop", "orders"), settings).to_pylist()
+    assert [(row["load_date"].day, row["key"]) for row in gone] == [(18, ["b"]), (21, ["b"])]
+
+
+def test_a_file_that_did_not_change_lost_no_key(tmp_path, declare, lake, settings) -> None:
+    (tmp_path / "shop").mkdir()
+    file = tmp_path / "shop" / "orders.csv"
+    file.write_text("order_no,total,recorded_at\na,1,x\nb,2,x\n")
+    table = ORDERS.replace(", watermark: recorded_at", ", path: orders.csv")
+    platform = declare(f"file:///{tmp_path}/shop", table)
+    assert [load(platform, night, lake, settings).counts.gone for night in (NIGHT_1, NIGHT_2)] == [0, 0]
+    file.write_text("order_no,total,recorded_at\na,1,x\n")
+    assert load(platform, NIGHT_3, lake, settings).counts.gone == 1
+    assert load(platform, date(2000, 12, 18), lake, settings).counts.gone == 0
 
 
 def test_undeclared_columns_are_counted_and_left(database, declare, lake, settings) -> None:
@@ -263,7 +283,7 @@ def test_a_rerun_heals_what_a_killed_run_left(duckdb_database, declare, lake, se
 
 
 def test_large_loads_come_in_parts(duckdb_database, declare, lake, settings, monkeypatch) -> None:
-    monkeypatch.setattr("infra.platforms.extract.ROWS_PER_PART", 1000)
+    monkeypatch.setattr("infra.platforms.load_files.ROWS_PER_PART", 1000)
     platform = declare(duckdb_database.url, ORDERS)
     duckdb_database.execute(
         "create table orders as select lpad(range::varchar, 5, '0') as order_no, 1 as total,"

@@ -204,7 +204,21 @@ def test_damaged_parquet(tmp_path, declare, lake, settings) -> None:
         file.write_bytes(data)
         error = failure(platform, lake, settings)
         assert "table 'posts': the file is corrupt" in str(error)
+        assert " in posts/posts-2000-12-14.parquet." in str(error)
         assert not error.retryable
+
+
+def test_of_many_files_the_damaged_one_is_named(tmp_path, declare, lake, settings) -> None:
+    """All are read at once, and the damage lies in the values, where no footer tells it."""
+    platform = declare(f"file:///{tmp_path}/forum", FILES.replace("FORMAT", "parquet"))
+    folder = tmp_path / "forum" / "posts"
+    folder.mkdir(parents=True)
+    for day in (11, 12, 13):
+        rows = duckdb.sql("select 'post ' || range as post, 5 as stars from range(9000)")
+        rows.write_parquet(f"{folder}/posts-2000-12-{day}.parquet", compression="zstd")
+    data = (folder / "posts-2000-12-12.parquet").read_bytes()
+    (folder / "posts-2000-12-12.parquet").write_bytes(data[:100] + b"\xff" * 999 + data[1099:])
+    assert " in posts/posts-2000-12-12.parquet." in str(failure(platform, lake, settings))
 
 
 @pytest.mark.parametrize("technology", ["duckdb", "sqlite"])
@@ -254,7 +268,7 @@ def test_a_full_disk_under_the_lake(duckdb_database, declare, lake, settings, mo
 
 def test_a_full_disk_under_duckdb(duckdb_database, declare, lake, settings, monkeypatch) -> None:
     duckdb_database.execute("create table orders as select 'a' as order_no, timestamp '2000-12-01' as recorded_at")
-    monkeypatch.setattr("infra.platforms.extract.literal", lambda _: "'/dev/full'")
+    monkeypatch.setattr("infra.platforms.load_files.literal", lambda _: "'/dev/full'")
     assert "the disk is full" in str(failure(declare(duckdb_database.url, ORDERS), lake, settings))
 
 

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.lake import Lake, LocalLake, open_lake
-from infra.platforms import Manifest, Platform, extract_table, held_load, held_loads, manifests
-from infra.platforms.extract import reached
+from infra.platforms import Manifest, Platform, extract_table, gone_keys, held_load, held_loads, manifests
 from infra.platforms.held import (
     HeldRecordError,
     LoadDecision,
@@ -25,6 +24,7 @@ from infra.platforms.held import (
     settle,
     write_decision,
 )
+from infra.platforms.manifest import reached
 from infra.settings import Settings
 from tests.servers import Database
 
@@ -121,6 +121,27 @@ def test_the_next_night_brings_what_was_held_anew(shop: Platform, settings: Sett
     assert orders(lake) == [f"o{day}" for day in range(10, 17)]
 
 
+def test_keys_that_are_gone_are_held_with_their_load(
+    sqlite_database: Database, declare: Callable[..., Platform], settings: Settings
+) -> None:
+    sqlite_database.execute("create table customers (id int)")
+    sqlite_database.execute("insert into customers values (1), (2)")
+    table = "- {name: customers, meta: {contract: accounts, key: [id]}, columns: [{name: id}]}"
+    platform, lake = declare(sqlite_database.url, table), open_lake(settings)
+    extract(platform, FIRST, settings)
+    sqlite_database.execute("delete from customers where id = 2")
+    [load] = extract(platform, SECOND, settings)
+    assert hold_load(lake, platform, SECOND, ["a customer is gone"]) is not None
+    assert [key for key in files(lake, "gone/platform=") if str(SECOND) in key] == []
+    [again] = extract(platform, THIRD, settings)
+    assert (load.counts.gone, again.counts.gone) == (1, 1)
+    hold_load(lake, platform, THIRD, ["again"])
+    decide(lake, "accept")
+    settle(lake, "shop")
+    gone = gone_keys(lake, manifests(lake, "shop", "customers"), settings).to_pylist()
+    assert [(row["load_date"], row["key"]) for row in gone] == [(SECOND, ["2"])]
+
+
 def test_an_accepted_load_is_back_as_it_was(shop: Platform, any_settings: Settings) -> None:
     lake = open_lake(any_settings)
     extract(shop, FIRST, any_settings)
@@ -182,7 +203,7 @@ def test_a_discarded_load_leaves_its_record_alone(shop: Platform, any_settings: 
 def test_a_night_that_is_held_again_leaves_nothing_of_its_earlier_load(
     shop: Platform, sqlite_database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.platforms.extract.ROWS_PER_PART", 1)
+    monkeypatch.setattr("infra.platforms.load_files.ROWS_PER_PART", 1)
     lake = open_lake(settings)
     extract(shop, FIRST, settings)
     first = hold_load(lake, shop, FIRST, ["x"])

@@ -156,11 +156,11 @@ def test_months_and_stars_in_a_path(tmp_path, declare, lake, settings) -> None:
 def test_the_doctor_says_how_a_file_is_written(tmp_path, declare, settings) -> None:
     (tmp_path / "blog").mkdir()
     (tmp_path / "blog" / "claps-2000-12-14.csv").write_text("id;slug;extra\n1;a;x\n2;b;\n3\n")
-    platform = declare(f"file:///{tmp_path}/blog", TABLE.replace("OPTIONS", ""))
+    platform = declare(f"file:///{tmp_path}/blog", TABLE.replace("OPTIONS", ""), decimal_mark="','")
     [line] = check_connection(platform, settings)
     assert line == (
         "claps: 1 files; the newest, claps-2000-12-14.csv, has 3 records, 1 unreadable, utf-8, delimiter ';', quote '\"',"
-        " 1 columns that nobody declared"
+        " decimal mark ',', 1 columns that nobody declared"
     )
 
 

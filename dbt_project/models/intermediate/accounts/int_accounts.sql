@@ -8,6 +8,15 @@ present as (
     where valid_to is null
 ),
 
+-- what a table of present states had and lost
+gone as (
+    select distinct
+        platform,
+        row_key
+    from {{ ref('int_quality__gone_keys') }}
+    where contract = 'accounts' and is_gone
+),
+
 newest as (
     select *
     from rows_known
@@ -32,13 +41,15 @@ final as (
         newest.gender,
         ---- times
         newest.created_at,
-        not coalesce(newest.is_deleted, false) as is_active,
+        not coalesce(newest.is_deleted, false) and gone.row_key is null as is_active,
         ---- load
         newest.load_date,
         newest.raw_row
     from newest
     left join present
         on newest.platform = present.platform and newest.account_id = present.handle
+    left join gone
+        on newest.platform = gone.platform and newest.account_id = gone.row_key
     where present.handle is null or present.account_id = newest.account_id
 )
 

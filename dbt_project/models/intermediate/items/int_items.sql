@@ -6,6 +6,15 @@ category_names as (
     select * from {{ ref('category_names') }}
 ),
 
+-- what a table of present states had and lost
+gone as (
+    select distinct
+        platform,
+        row_key
+    from {{ ref('int_quality__gone_keys') }}
+    where contract = 'items' and is_gone
+),
+
 newest as (
     select
         * replace (
@@ -63,7 +72,7 @@ final as (
         categorised.categories,
         coalesce(categorised.category, 'unknown') as category,
         newest.price,
-        coalesce(newest.is_available, false) as is_available,
+        coalesce(newest.is_available, false) and gone.row_key is null as is_available,
         ---- times
         newest.created_at,
         ---- load
@@ -72,6 +81,8 @@ final as (
     from newest
     left join categorised
         on newest.platform = categorised.platform and newest.item_id = categorised.item_id
+    left join gone
+        on newest.platform = gone.platform and newest.item_id = gone.row_key
 )
 
 select * from final

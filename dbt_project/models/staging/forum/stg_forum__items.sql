@@ -24,7 +24,8 @@ mapped as (
         _known_at as known_at,
         load_date,
         _row as raw_row,
-        _unreadable as unreadable
+        _unreadable as unreadable,
+        {{ unfit_values({'year': 'integer', 'available': 'boolean'}) }} as misfit
     from source
 ),
 
