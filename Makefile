@@ -19,7 +19,7 @@ help: ## List every target
 nightly: setup ## Run one whole night on the demo platforms; DATE=2000-12-15 chooses the night
 	@$(BIN)/crossrec nightly $(if $(DATE),--date $(DATE))
 
-test: setup ## Run all tests: twelve to fifteen minutes on two cores
+test: setup ## Run all tests: some twenty minutes on two cores
 	@$(PYTEST)
 
 test-fast: setup ## Run the tests that need no dbt, no whole night and no long training: two minutes
