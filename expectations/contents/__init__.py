@@ -8,6 +8,7 @@ chance alone would not do it, and the difference is large enough to matter. docs
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
@@ -60,6 +61,8 @@ def _compare(
     if metric.kind in ("volume", "delay"):
         yield from volumes_of(mine, others, metric, limits, wider)
         return
+    if metric.of_times and mine.covered.get("events", 1) > 1:
+        metric = replace(metric, warns=True)
     compared = compared_of(mine, metric)
     if compared is not None and metric.kind == "share":
         yield from shares_of(compared, metric, limits, wider)

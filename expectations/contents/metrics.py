@@ -22,6 +22,7 @@ class Metric:
     named     whether a message may name buckets: they are ours, or a seed's, and never what a source wrote
     rises     only a rise matters: there cannot be too few of them
     warns     it never stops: a platform may do so on purpose
+    of_times  when rows came: only warns of a load that covers several nights, since what was late is old
     of_known  of all accounts or items that the platform had before, not of the rows of the load
     unseen    whether buckets never seen are judged by themselves; not where an eager account or a busy night makes new ones
     floor     how much larger than elsewhere a difference has to be before it matters
@@ -35,6 +36,7 @@ class Metric:
     named: bool = False
     rises: bool = False
     warns: bool = False
+    of_times: bool = False
     of_known: bool = False
     unseen: bool = True
     floor: float = 1.0
@@ -59,8 +61,8 @@ METRICS = (
     Metric("events.device", "mix", "values", "devices of events"),
     Metric("events.category", "mix", "values", "categories of events"),
     Metric("events.hour", "mix", "times", "hours of the day of events (UTC)", named=True),
-    Metric("events.age", "mix", "times", "minutes from event to arrival (power of two)", named=True),
-    Metric("events.days_old", "mix", "times", "calendar days from event to arrival (UTC)", named=True),
+    Metric("events.age", "mix", "times", "minutes from event to arrival (power of two)", named=True, of_times=True),
+    Metric("events.days_old", "mix", "times", "calendar days from event to arrival (UTC)", named=True, of_times=True),
     Metric(
         "events.account_known",
         "share",

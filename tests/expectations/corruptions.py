@@ -207,6 +207,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     "occurred_at five hours earlier": column("events", "occurred_at", lambda times, _: times - pd.Timedelta(hours=5)),
     "occurred_at one hour later": column("events", "occurred_at", lambda times, _: times + pd.Timedelta(hours=1)),
     "occurred_at at midnight": column("events", "occurred_at", lambda times, _: times.dt.normalize()),
+    "occurred_at a day earlier": column("events", "occurred_at", lambda times, _: times - pd.Timedelta(days=1)),
     "occurred_at a week earlier": _late_week,
     "occurred_at in 1970": column("events", "occurred_at", lambda *_: pd.Timestamp("1970-01-12 13:46:40")),
     # robots

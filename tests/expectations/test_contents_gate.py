@@ -120,6 +120,16 @@ def test_an_export_of_all_that_changes_nothing_does_not_stop(warehouse, contract
     assert any(found.metric == f"{contract}.status" and found.warn > 1 for found in findings)
 
 
+@pytest.mark.parametrize(("nights", "is_held"), [(1, True), (2, False)])
+def test_rows_that_are_a_day_old_are_usual_only_where_a_load_was_late(warehouse, nights, is_held):
+    load = CORRUPTIONS["occurred_at a day earlier"](warehouse.platforms["stream"], BAD_NIGHT)
+    covered = {**EVERY_NIGHT.nights_covered, ("stream", "events"): nights}
+    findings = judge(profiled(warehouse, load), "stream", as_of=BAD_NIGHT, loads=Loads(covered))
+    told = [found for found in findings if found.metric in ("events.age", "events.days_old")]
+    assert any(found.stop > 1 for found in told) == is_held
+    assert any(found.warn > 1 for found in told)
+
+
 @pytest.mark.parametrize("factor", [0.1, 10.0])
 def test_bursts_of_all_platforms_do_not_hide_what_happens_to_one(factor):
     """Days differ by a factor of up to thirty, on all platforms alike."""
