@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.contents.gate import frame, suite
-from expectations.contents.metrics import METRICS, NAMES, NONSENSE, NONSENSE_OF_KNOWN, Metric
+from expectations.contents.metrics import METRICS, NAMES, Metric
 from expectations.contents.mixes import mix_of
 from expectations.contents.past import Loads, PlatformCounts
 from expectations.contents.shares import compared_of, nonsense_of, shares_of
@@ -61,7 +61,7 @@ def _compare(
     if metric.kind in ("volume", "delay"):
         yield from volumes_of(mine, others, metric, limits, wider)
         return
-    if metric.of_times and mine.covered.get("events", 1) > 1:
+    if metric.of_times and mine.covered.get(metric.contract, 1) > 1:
         metric = replace(metric, warns=True)
     compared = compared_of(mine, metric)
     if compared is not None and metric.kind == "share":
@@ -70,5 +70,5 @@ def _compare(
         yield from mix_of(compared, metric, limits, wider)
     if metric.name == "events.event_type":
         yield from missing_types(mine, metric, limits, wider)
-    if metric.name in (*NONSENSE, *NONSENSE_OF_KNOWN) or metric.name.endswith(".quarantine"):
-        yield from nonsense_of(mine, metric, limits, wider)
+    if metric.at_most:
+        yield from nonsense_of(mine, metric, getattr(limits, metric.at_most), limits, wider)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["volume", "delay", "share", "mix"]
-
-
 Family = Literal[
     "volume", "quarantine", "references", "repeats", "values", "times", "behaviour", "accounts", "catalogue"
 ]
+AtMost = Literal["max_quarantine", "max_unknown", "max_changed"]  # of `usual.Limits`
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,7 @@ class Metric:
     of_times  when rows came: only warns of a load that covers several nights, since what was late is old
     of_known  of all accounts or items that the platform had before, not of the rows of the load
     unseen    whether buckets never seen are judged by themselves; not where an eager account or a busy night makes new ones
+    at_most   the limit beyond which the whole load is of no use, whatever the past is
     floor     how much larger than elsewhere a difference has to be before it matters
     """
 
@@ -39,7 +39,12 @@ class Metric:
     of_times: bool = False
     of_known: bool = False
     unseen: bool = True
+    at_most: AtMost | None = None
     floor: float = 1.0
+
+    @property
+    def contract(self) -> str:
+        return self.name.partition(".")[0]
 
 
 METRICS = (
@@ -55,7 +60,15 @@ METRICS = (
         "duplicate",
         rises=True,
     ),
-    Metric("events.quarantine", "share", "quarantine", "share of events in quarantine", named=True, rises=True),
+    Metric(
+        "events.quarantine",
+        "share",
+        "quarantine",
+        "share of events in quarantine",
+        named=True,
+        rises=True,
+        at_most="max_quarantine",
+    ),
     Metric("events.event_type", "mix", "values", "types of event", named=True),
     Metric("events.value", "mix", "values", "values of events", named=True),
     Metric("events.device", "mix", "values", "devices of events"),
@@ -70,8 +83,17 @@ METRICS = (
         "share of active accounts that are unknown",
         "unknown",
         rises=True,
+        at_most="max_unknown",
     ),
-    Metric("events.item_known", "share", "references", "share of events of unknown items", "unknown", rises=True),
+    Metric(
+        "events.item_known",
+        "share",
+        "references",
+        "share of events of unknown items",
+        "unknown",
+        rises=True,
+        at_most="max_unknown",
+    ),
     Metric("events.account_shape", "mix", "references", "characters of active accounts' ids", named=True),
     Metric("events.item_shape", "mix", "references", "characters of item ids in events", named=True),
     Metric("events.event_shape", "mix", "references", "characters of event ids", named=True),
@@ -97,7 +119,13 @@ METRICS = (
         "events.item_load", "mix", "behaviour", "share of one item in a night (power of two)", named=True, unseen=False
     ),
     Metric(
-        "events.repeated", "share", "repeats", "share of events that came before under another id", "true", rises=True
+        "events.repeated",
+        "share",
+        "repeats",
+        "share of events that came before under another id",
+        "true",
+        rises=True,
+        at_most="max_unknown",
     ),
     Metric(
         "events.corrected",
@@ -138,6 +166,7 @@ METRICS = (
         "true",
         rises=True,
         of_known=True,
+        at_most="max_changed",
     ),
     Metric(
         "accounts.changed",
@@ -147,6 +176,7 @@ METRICS = (
         named=True,
         rises=True,
         of_known=True,
+        at_most="max_changed",
     ),
     Metric(
         "accounts.status",
@@ -157,7 +187,15 @@ METRICS = (
         rises=True,
         warns=True,
     ),
-    Metric("accounts.quarantine", "share", "quarantine", "share of account rows in quarantine", named=True, rises=True),
+    Metric(
+        "accounts.quarantine",
+        "share",
+        "quarantine",
+        "share of account rows in quarantine",
+        named=True,
+        rises=True,
+        at_most="max_quarantine",
+    ),
     Metric("accounts.email", "share", "accounts", "share of accounts without e-mail", "(none)"),
     Metric("accounts.phone", "share", "accounts", "share of accounts without phone", "(none)"),
     Metric("accounts.age_band", "mix", "accounts", "age bands of accounts"),
@@ -209,6 +247,7 @@ METRICS = (
         "true",
         rises=True,
         of_known=True,
+        at_most="max_changed",
     ),
     Metric(
         "items.returned",
@@ -219,6 +258,7 @@ METRICS = (
         rises=True,
         of_known=True,
         floor=2.0,
+        at_most="max_changed",
     ),
     Metric(
         "items.changed",
@@ -228,11 +268,20 @@ METRICS = (
         named=True,
         rises=True,
         of_known=True,
+        at_most="max_changed",
     ),
     Metric(
         "items.status", "share", "repeats", "share of item rows that came before", "duplicate", rises=True, warns=True
     ),
-    Metric("items.quarantine", "share", "quarantine", "share of item rows in quarantine", named=True, rises=True),
+    Metric(
+        "items.quarantine",
+        "share",
+        "quarantine",
+        "share of item rows in quarantine",
+        named=True,
+        rises=True,
+        at_most="max_quarantine",
+    ),
     Metric("items.title_shape", "mix", "catalogue", "characters of titles", named=True),
     Metric("items.title_length", "mix", "catalogue", "lengths of titles (half powers of two)", named=True),
     Metric(
@@ -270,5 +319,3 @@ METRICS = (
     ),
 )
 NAMES = tuple(metric.name for metric in METRICS)
-NONSENSE = ("events.account_known", "events.item_known", "events.repeated")
-NONSENSE_OF_KNOWN = ("accounts.lost", "accounts.changed", "items.withdrawn", "items.returned", "items.changed")

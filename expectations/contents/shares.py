@@ -44,7 +44,7 @@ class Compared:
 
 def compared_of(of: PlatformCounts, metric: Metric) -> Compared | None:
     """None where the night has no load, where its load has no such row, or where the past is too short."""
-    contract = metric.name.partition(".")[0]
+    contract = metric.contract
     tonight, past = of.tonight.get(metric.name), of.past.get(metric.name)
     if contract not in of.covered or tonight is None or past is None:
         return None
@@ -102,15 +102,11 @@ def share_of(
     return finding_of(metric, text, deviation, usual, (WARN_H, STOP_H), limits, wider)
 
 
-def nonsense_of(of: PlatformCounts, metric: Metric, limits: Limits, wider: float) -> Iterable[Finding]:
+def nonsense_of(of: PlatformCounts, metric: Metric, at_most: float, limits: Limits, wider: float) -> Iterable[Finding]:
     """Too much of the load is of no use. That stops without any past, unless a long past says that it is always so."""
     from scipy.stats import beta
 
-    if metric.of_known:
-        at_most = limits.max_changed
-    else:
-        at_most = limits.max_quarantine if metric.name.endswith(".quarantine") else limits.max_unknown
-    contract = metric.name.partition(".")[0]
+    contract = metric.contract
     load = of.whole.get(metric.name)
     if load is None or contract not in of.covered:
         return

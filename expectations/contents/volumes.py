@@ -22,6 +22,7 @@ from expectations.contents.usual import (
     usual_of,
 )
 
+FLOORS = (float(np.log(WARN_FACTOR)), float(np.log(STOP_FACTOR)))  # of the logarithm of a volume
 WARN_DELAY, STOP_DELAY = 6 * 60.0, 24 * 60.0  # minutes
 WARN_TYPE_FACTOR, STOP_TYPE_FACTOR = 3.0, 10.0
 SHARED_FACTOR = 2.0  # a holiday explains at most this
@@ -51,7 +52,7 @@ class _Volume:
 
 
 def _volume(of: PlatformCounts, metric: Metric) -> _Volume | None:
-    contract = metric.name.partition(".")[0]
+    contract = metric.contract
     past = of.past.get(metric.name)
     if contract not in of.covered or past is None:
         return None
@@ -91,9 +92,8 @@ def _finding(found: _Volume, shared: float, metric: Metric, limits: Limits, wide
         floors = (float(np.log1p(WARN_DELAY / usually)), float(np.log1p(STOP_DELAY / usually)))
         return finding_of(metric, text, max(0.0, deviation), found.usual, floors, limits, wider)
     text = f"{metric.words} {found.amount:,.0f}, usual {low:,.0f} to {high:,.0f}"
-    floors = (float(np.log(WARN_FACTOR)), float(np.log(STOP_FACTOR)))
     deviation = max(0.0, deviation) if metric.rises else abs(deviation)
-    return finding_of(metric, text, deviation, found.usual, floors, limits, wider)
+    return finding_of(metric, text, deviation, found.usual, FLOORS, limits, wider)
 
 
 def _beside(
@@ -110,7 +110,7 @@ def _beside(
 
 def _ratio(mine: PlatformCounts, other: PlatformCounts, metric: Metric, limits: Limits, wider: float) -> Finding | None:
     """None where a platform has no load tonight, or where the two have too few days in common."""
-    contract = metric.name.partition(".")[0]
+    contract = metric.contract
     past, past_of_other = mine.past.get(metric.name), other.past.get(metric.name)
     if past is None or past_of_other is None or contract not in mine.covered or contract not in other.covered:
         return None
@@ -121,14 +121,11 @@ def _ratio(mine: PlatformCounts, other: PlatformCounts, metric: Metric, limits: 
         return None
     values = np.log(past.on(days, "all") + 0.5) - np.log(past_of_other.on(days, "all") + 0.5)
     amounts = [each.tonight.get(metric.name, {}).get("all", 0.0) / len(nights) for each in (mine, other)]
-    usual = usual_of(
-        values, days, nights, 0.0, 1.0, trend=True
-    )  # the same people may be on both: no sampling of its own
+    # the same people may be on both platforms: the ratio has no sampling of its own
+    usual = usual_of(values, days, nights, 0.0, 1.0, trend=True)
     deviation = float(np.log(amounts[0] + 0.5) - np.log(amounts[1] + 0.5)) - usual.centre
     text = f"{metric.words} {np.exp(deviation):.0%} of what those of other platforms promise"
-    return finding_of(
-        metric, text, abs(deviation), usual, (float(np.log(WARN_FACTOR)), float(np.log(STOP_FACTOR))), limits, wider
-    )
+    return finding_of(metric, text, abs(deviation), usual, FLOORS, limits, wider)
 
 
 def _level(found: _Volume, metric: Metric, wider: float) -> Iterable[Finding]:
