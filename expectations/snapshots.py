@@ -165,23 +165,25 @@ def _judge_distribution(
 ) -> None:
     """Compare quantiles by the largest distance of two distribution functions (Kolmogorov-Smirnov).
 
-    The bound is the largest distance of another snapshot from the rest, and what chance adds.
+    Of other snapshots the distance of each from the rest is the value that `_judge` compares. A week in which everybody comes at once
+    is far from the others in all that counts events of a day, and is honest.
     """
+    import pandas as pd
+
     if not len(value):
         return  # all null or 0, which other kinds see
-    noise = KOLMOGOROV * np.sqrt(2 / persons)
+    noise, nothing = KOLMOGOROV * np.sqrt(2 / persons), pd.Series([], dtype=float)
     if own:
         if len(own[0]):
-            finding["distribution"] = _distance(value, own[0]) - REBUILT
+            _judge(finding, "distribution", _distance(value, own[0]), pd.Series([0.0]), nothing, noise)
         return
     with_values = [quantiles for quantiles in others if len(quantiles)]
     if len(with_values) < 2:
         return
     between = np.array([[_distance(one, other) for other in with_values] for one in with_values])
-    usual = [np.median(np.delete(row, number)) for number, row in enumerate(between)]
-    distance = np.median([_distance(value, other) for other in with_values])
-    mature = "distribution" if len(with_values) >= MATURE else "distribution_young"
-    finding[mature] = float(distance - max(usual) - noise)
+    usual = pd.Series([np.median(np.delete(row, number)) for number, row in enumerate(between)])
+    distance = float(np.median([_distance(value, other) for other in with_values]))
+    _judge(finding, "distribution", distance, nothing, usual, noise)
 
 
 def _distance(one: list[float], other: list[float]) -> float:

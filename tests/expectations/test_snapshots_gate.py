@@ -139,6 +139,16 @@ def test_clean_examples_pass_in_their_first_night_and_in_every_later_one(seed):
     assert a_week_later.verdict == "pass", a_week_later.failed
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_weeks_that_differ_and_one_in_which_everybody_comes_at_once_pass(seed):
+    """What counts the events of a day is larger for all items then. The demo has such a week: its first night must not stop."""
+    whole = examples(seed)
+    week = np.unique(whole["as_of"].to_numpy(), return_inverse=True)[1]
+    busy = np.array([1.0, 0.8, 1.0, 2.6, 0.8, 1.0, 6.2, 1.0])[week]
+    result = check(with_values(whole, "price", whole["price"].to_numpy() * busy))
+    assert descriptions(result) == []
+
+
 @pytest.mark.parametrize("name", [*FAULTS])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_newest_snapshot_that_is_broken_stops(name, seed):
