@@ -78,6 +78,7 @@ def nightly():
 
         chain(
             step("score", "serve.score", **EACH_SHARD).expand(shard=shards()),
+            step("check_features", "serve.check_features")(),
             step("assemble_lists", "serve.assemble_lists")(),
             step("check_recommendations", "serve.check_recommendations")(),
             step("check_lists", "serve.check_lists")(),

@@ -12,18 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from expectations.compared import ERRORS, MATURE, REBUILT, judge, judge_distribution, noise_of_distance, noise_of_share
 from expectations.gate import stop, warn
 
 if TYPE_CHECKING:
     import great_expectations as gx
     import pandas as pd
 
-MATURE = 4  # other snapshots from which a bound that may stop a night is learned
-# What a snapshot may differ from itself in an earlier night. It is built again where people or products were merged or split, and
-# the gate `identity` lets these move the lists of 5% of the accounts. So this is twice what honest nights do.
-REBUILT = 0.1
-ERRORS = 4.0  # standard errors that are still chance
-KOLMOGOROV = 2.69  # the critical value of the two-sample Kolmogorov-Smirnov test at one in a million
 SEEN = 0.05  # the AUC above 0.5 that some feature has if labels can be learned at all; with too few positives nobody would see it
 COUNTED = ("examples", "positive_rate", "positive_rate_high")
 BY_FEATURE = ("missing", "commonest", "distribution", "leak")
@@ -69,7 +64,7 @@ def _of_snapshot(name: str, now: pd.DataFrame, own: pd.DataFrame, others: pd.Dat
         ("positive_rate", "rate", -1),
         ("positive_rate_high", "rate", 1),
     ):
-        _judge(whole, kind, sign * once[measure], sign * own_once[measure], sign * rest[measure], noise)
+        judge(whole, kind, sign * once[measure], [*(sign * rest[measure])], noise, own=[*(sign * own_once[measure])])
     return [whole, *_of_features(name, now, own, others)]
 
 
@@ -79,25 +74,6 @@ def _counts(statistics: pd.DataFrame) -> pd.DataFrame:
     with np.errstate(divide="ignore"):
         size, rate = np.log(counts["examples"]), np.log(counts["positives"] / counts["examples"])
     return counts[["persons", "positives"]].assign(size=size, rate=rate.clip(lower=-50.0))
-
-
-def _judge(
-    finding: dict[str, object],
-    kind: str,
-    value: float,
-    own: pd.Series[float],
-    others: pd.Series[float],
-    noise: float,
-) -> None:
-    """Add by how much ``value`` exceeds its bounds: that of the same snapshot in an earlier night, and that of other snapshots.
-
-    The latter is their largest value, and above it as much again as lies between them, or ``noise`` if that is more.
-    """
-    if len(own):
-        finding[kind] = float(value - own.max() - REBUILT)
-    elif len(others) >= 2:
-        bound = others.max() + max(others.max() - others.min(), noise)
-        finding[kind if len(others) >= MATURE else f"{kind}_young"] = float(value - bound)
 
 
 def _of_features(name: str, now: pd.DataFrame, own: pd.DataFrame, others: pd.DataFrame) -> list[dict[str, object]]:
@@ -110,15 +86,16 @@ def _of_features(name: str, now: pd.DataFrame, own: pd.DataFrame, others: pd.Dat
         finding: dict[str, object] = {"what": f"{name} {row.feature}"}
         mine, rest = ours.get(row.feature, own.iloc[:0]), theirs.get(row.feature, others.iloc[:0])
         for kind in ("missing", "commonest"):
-            mean = rest[kind].mean() if len(rest) else 0.5
-            share = min(max(mean, 1 / persons), 1 - 1 / persons)
-            noise = ERRORS * np.sqrt(2 * share * (1 - share) / persons)
-            _judge(finding, kind, getattr(row, kind), mine[kind], rest[kind], noise)
-        _judge_distribution(finding, row.quantiles, [*mine["quantiles"]], [*rest["quantiles"]], persons)
+            judge(
+                finding, kind, getattr(row, kind), [*rest[kind]], noise_of_share(rest[kind], persons), own=[*mine[kind]]
+            )
+        judge_distribution(
+            finding, row.quantiles, [*rest["quantiles"]], noise_of_distance(persons), own=[*mine["quantiles"]]
+        )
         if row.feature in strongest.index:
             noise = ERRORS / np.sqrt(12 * persons)  # of an AUC, where the persons and not the rows are independent
-            strength = (rest["auc"] - 0.5).abs().dropna()
-            _judge(finding, "leak", abs(row.auc - 0.5), (mine["auc"] - 0.5).abs().dropna(), strength, noise)
+            before, strength = ((those["auc"] - 0.5).abs().dropna() for those in (mine, rest))
+            judge(finding, "leak", abs(row.auc - 0.5), [*strength], noise, own=[*before])
             _judge_beside_others(finding, strongest, row.feature, mature=others["as_of"].nunique() >= MATURE)
         findings.append(finding)
     if labels.is_known:
@@ -158,39 +135,6 @@ class _LabelSignal:
         bound = ERRORS / np.sqrt(12 * max(int(now["positives"].iloc[0]), 1))
         if len(signals) >= 2 and (signals > chance.reindex(signals.index)).all() and bound < signals.min() / 2:
             self.finding["labels" if len(signals) >= MATURE else "labels_young"] = float(bound - signal)
-
-
-def _judge_distribution(
-    finding: dict[str, object], value: list[float], own: list[list[float]], others: list[list[float]], persons: int
-) -> None:
-    """Compare quantiles by the largest distance of two distribution functions (Kolmogorov-Smirnov).
-
-    Of other snapshots the distance of each from the rest is the value that `_judge` compares. A week in which everybody comes at once
-    is far from the others in all that counts events of a day, and is honest.
-    """
-    import pandas as pd
-
-    if not len(value):
-        return  # all null or 0, which other kinds see
-    noise, nothing = KOLMOGOROV * np.sqrt(2 / persons), pd.Series([], dtype=float)
-    if own:
-        if len(own[0]):
-            _judge(finding, "distribution", _distance(value, own[0]), pd.Series([0.0]), nothing, noise)
-        return
-    with_values = [quantiles for quantiles in others if len(quantiles)]
-    if len(with_values) < 2:
-        return
-    between = np.array([[_distance(one, other) for other in with_values] for one in with_values])
-    usual = pd.Series([np.median(np.delete(row, number)) for number, row in enumerate(between)])
-    distance = float(np.median([_distance(value, other) for other in with_values]))
-    _judge(finding, "distribution", distance, nothing, usual, noise)
-
-
-def _distance(one: list[float], other: list[float]) -> float:
-    """The Kolmogorov-Smirnov statistic of two sorted samples; scipy's function also tests them, and takes a hundred times as long."""
-    places = np.concatenate([one, other])
-    below = [np.searchsorted(sample, places, side="right") / len(sample) for sample in (one, other)]
-    return float(np.abs(below[0] - below[1]).max())
 
 
 def _judge_beside_others(

@@ -85,6 +85,7 @@ SERVE_CHAMPION = (
 )
 SERVE = (
     Step("score", "dags.steps.serve.score", "shard"),
+    Step("check_features", "dags.steps.serve.check_features"),
     Step("assemble_lists", "dags.steps.serve.assemble_lists"),
     Step("check_recommendations", "dags.steps.serve.check_recommendations"),
     Step("check_lists", "dags.steps.serve.check_lists"),

@@ -37,7 +37,8 @@ ORDER = [
     ("evaluate", "check_promotion"),
     ("check_promotion", "choose_serving_model"),
     ("choose_serving_model", "score"),
-    ("score", "assemble_lists"),
+    ("score", "check_features"),
+    ("check_features", "assemble_lists"),
     ("assemble_lists", "check_recommendations"),
     ("check_recommendations", "check_lists"),
     ("check_lists", "publish"),
@@ -47,7 +48,7 @@ ORDER = [
 GATES = [
     *("check_loads", "check_contents", "check_reconciliation", "check_identity"),
     *("check_interactions", "judge_sources", "check_training_data", "check_leakage", "check_promotion"),
-    *("check_recommendations", "check_lists"),
+    *("check_features", "check_recommendations", "check_lists"),
 ]
 BOXES = {
     "merge": "open_night",

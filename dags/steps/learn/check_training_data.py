@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from dags.steps.conservation import prove
 from dags.steps.learn.examples import examples_of, feature_spec
-from dags.steps.learn.fingerprints import code_of, fingerprint_of
+from dags.steps.learn.fingerprints import examples_fingerprint, newest_table
 from dags.steps.learn.history import ShortHistory, too_short_history
 from dags.steps.learn.label_lines import label_lines
 from dags.steps.night import Night
@@ -21,8 +21,7 @@ from expectations.training_data import (
     suite_of_nothing,
     suite_of_short_history,
 )
-from infra.excluded_sources import read_excluded
-from infra.warehouse import DBT_PROJECT, query
+from infra.warehouse import query
 from ml.evaluation.canary import aucs_alone
 from ml.evaluation.snapshots import STATISTICS, snapshot_statistics
 from ml.ranking.network.features import FeatureSpec
@@ -80,7 +79,7 @@ def _learnable(night: Night) -> tuple[GateResult, pa.Table | None]:
     if examples.num_rows and result.verdict != "stop":
         tonight = snapshot_statistics(examples, spec.numeric, spec.categorical)
         fingerprint = examples_fingerprint(night)
-        past = _past_statistics(night, fingerprint)
+        past = newest_table(night, STATISTICS_KEY, fingerprint, STATISTICS)
         compared = run_gate(
             "training_data",
             snapshots.suite(accepted=night.settings.accepted_examples == night.as_of),
@@ -93,37 +92,6 @@ def _learnable(night: Night) -> tuple[GateResult, pa.Table | None]:
         statistics = _kept(tonight, past, fingerprint)
     log.info(f"gate training_data: {result.verdict}; {examples.num_rows:,} examples, candidate recall {recall:.1%}")
     return result, statistics
-
-
-def examples_fingerprint(night: Night) -> str:
-    """Identifies what makes the examples of a snapshot what they are: SQL, code, settings and the excluded sources.
-
-    With another fingerprint a snapshot may honestly come out in another way than before, so it is not compared with its own past.
-    """
-    folders = [DBT_PROJECT / folder for folder in ("macros", "models")]
-    files = [path for folder in folders for path in sorted(folder.rglob("*.*")) if path.suffix in (".sql", ".py")]
-    files += [DBT_PROJECT / "seeds" / f"{seed}.csv" for seed in ("category_names", "event_types", "generators")]
-    settings = night.settings
-    return fingerprint_of(
-        f"{settings.horizon_days} {settings.snapshot_every_days} {settings.max_events_per_day} {settings.seed}",
-        str(sorted(read_excluded(night.lake).items())),
-        code_of("retrieval"),
-        *(path.read_bytes().hex() for path in files),
-    )
-
-
-def _past_statistics(night: Night, fingerprint: str) -> pa.Table:
-    """`STATISTICS` that the newest night left that passed the gate with the same fingerprint; an earlier run of tonight is one of these.
-
-    Empty where there is none.
-    """
-    keys = [key for key in night.lake.list("nights/") if key.endswith(f"/{STATISTICS_KEY}")]
-    until = night.key(STATISTICS_KEY)
-    newest = max((key for key in keys if key <= until), default=None)  # keys are in order of the nights' dates
-    if newest is None:
-        return STATISTICS.empty_table()
-    found = night.read_table(newest)
-    return found.filter(pc.equal(found["fingerprint"], fingerprint)).select(STATISTICS.names)
 
 
 def _kept(tonight: pa.Table, past: pa.Table, fingerprint: str) -> pa.Table:

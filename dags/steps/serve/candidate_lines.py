@@ -1,4 +1,4 @@
-"""The lines of the conservation table from candidates to ranked rows: what was scored, and what of it is in a list."""
+"""The lines of the conservation table from proposals to ranked rows: what was proposed, scored, and is in a list."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,6 +12,15 @@ from dags.steps.records import ServingModel
 from infra.warehouse import query
 
 TABLE = "candidates"
+# proposals of tonight, and those that the candidates are made of: several generators may propose one item
+PROPOSED = """
+select coalesce(proposed.platform, made.platform) as platform, coalesce(rows, 0) as rows, coalesce(of_candidates, 0) as of_candidates
+from (select platform, count(*) as rows from marts.candidate_sources where as_of = $as_of group by all) as proposed
+full join (
+    select platform, sum(generators)::bigint as of_candidates from marts.candidates where as_of = $as_of group by all
+) as made using (platform)
+order by all
+"""
 # the candidates of tonight, and why one of them is not scored; how many were scored the score tasks say
 CANDIDATES = """
 with rules as (
@@ -51,7 +60,11 @@ order by all
 
 
 def candidate_lines(night: Night) -> Iterator[Line]:
-    """Candidates, and which were scored; rows that were to be ranked, and which were ranked."""
+    """Proposals and the candidates of them; candidates, and which were scored; rows that were to be ranked, and which were ranked."""
+    for row in query(night.settings, PROPOSED, {"as_of": night.as_of}).to_pylist():
+        yield Line(
+            row["platform"], TABLE, night.as_of, "proposals", row["rows"], {"of_a_candidate": row["of_candidates"]}
+        )
     is_served = night.read(ServingModel).version is not None
     counted = query(night.settings, CANDIDATES, {"as_of": night.as_of, "is_served": is_served}).to_pylist()
     to_rank = query(

@@ -12,6 +12,7 @@ from dags.steps.records import ServingModel
 from infra.mlflow.records import RegistryError
 from infra.mlflow.registry import Registry
 from infra.warehouse import query, query_with_sequences
+from ml.evaluation.snapshots import SERVED, serving_statistics
 from ml.ranking.network.features import FeatureSpec
 from ml.ranking.network.scoring import not_finite
 from ml.ranking.network.scoring import score as score_candidates
@@ -63,6 +64,7 @@ def score(night: Night, shard: int) -> None:
     )
     ranked = pa.concat_tables([ranked_rows(placed, ranker.version if ranker else None), popular_rows(popular)])
     night.write_table(night.key(f"scored/shard={shard}.parquet"), _counted(candidates))
+    night.write_table(night.key(f"features/shard={shard}.parquet"), _statistics(to_score, ranker))
     night.write_table(night.key(f"ranked/shard={shard}.parquet"), ranked)
     night.write_table(night.key(f"explorable/shard={shard}.parquet"), explorable_rows(placed, candidates))
     log.info(f"shard {shard}: {to_score.num_rows:,} candidates scored, {ranked.num_rows:,} rows of lists")
@@ -74,6 +76,13 @@ def _counted(candidates: pa.Table) -> pa.Table:
     return counted.rename_columns({"count_all": "rows"}).sort_by(
         [("platform", "ascending"), ("is_candidate", "ascending")]
     )
+
+
+def _statistics(candidates: pa.Table, ranker: ServingRanker | None) -> pa.Table:
+    """What the features that the model read are like; empty where none serves."""
+    if ranker is None:
+        return SERVED.empty_table()
+    return serving_statistics(candidates, ranker.spec.numeric, ranker.spec.categorical)
 
 
 def serving_ranker(night: Night) -> ServingRanker | None:

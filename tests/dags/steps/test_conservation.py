@@ -22,6 +22,7 @@ from infra.platforms import Manifest
 from infra.platforms.manifest import Counts, LoadedFile
 from infra.settings import Settings
 from infra.warehouse import connect
+from tests.compiled import create_views
 
 SCORED = pa.schema([("platform", pa.string()), ("is_candidate", pa.bool_()), ("rows", pa.int64())])
 BEFORE, AS_OF = date(2000, 12, 14), date(2000, 12, 15)
@@ -73,6 +74,7 @@ def night(tmp_path: Path) -> Night:
             "create table intermediate.int_accounts as select *, true as is_active, '18-24' as age_band from marts.person_accounts"
         )
         warehouse.execute(CANDIDATES)
+        create_views(warehouse, "label_fates")
         warehouse.execute(
             "create table marts.entitled_accounts as from marts.person_accounts where account_id like 'C%'"
         )
@@ -83,16 +85,18 @@ def night(tmp_path: Path) -> Night:
 # P1 has two candidates that are scored and one that has no room, P2 has one that is banned and one for which a pin stands
 CANDIDATES = """
 create table marts.snapshots as from (values (date '2000-12-15', 'scoring'), (date '2000-12-08', 'evaluation')) t(as_of, role);
-create table marts.candidates as select date '2000-12-15' as as_of, * from (values
+create table marts.candidates as select date '2000-12-15' as as_of, *, if(item_id = 'b', 3.0, 1.0)::double as generators from (values
     ('P1', 'shop', 'a', 'A'), ('P1', 'shop', 'b', 'B'), ('P1', 'shop', 'c', 'C'), ('P2', 'shop', 'd', 'D'), ('P2', 'shop', 'e', 'E'),
     ('P1', 'new', 'a', 'A')
 ) t(person_id, platform, item_id, product_id);
+create table marts.candidate_sources as select * exclude (generators), unnest(range(generators::int)) as generator from marts.candidates;
 create table marts.serving_candidates as select *, true as is_candidate from marts.candidates where person_id = 'P1' and platform = 'shop';
 create table marts.active_rules as from (values
     ('shop', 'D', 'ban', false), ('shop', 'E', 'pin', true)
 ) t(platform, product_id, rule, is_available);
 insert into marts.candidates from (values
-    (date '2000-12-08', 'P1', 'shop', 'a', 'A'), (date '2000-12-08', 'P1', 'shop', 'b', 'B'), (date '2000-12-08', 'P2', 'shop', 'a', 'A')
+    (date '2000-12-08', 'P1', 'shop', 'a', 'A', 1), (date '2000-12-08', 'P1', 'shop', 'b', 'B', 1),
+    (date '2000-12-08', 'P2', 'shop', 'a', 'A', 1)
 );
 create table marts.training_examples as
 select *, cast(item_id = 'a' as int) as label from marts.candidates where as_of = '2000-12-08' and person_id = 'P1';
@@ -249,6 +253,8 @@ def test_every_line_is_proven(night: Night) -> None:
                 {"positive_example": 1, "not_proposed": 1, "not_on_offer": 1, "too_few_events": 1},
             ),
             ("labels", "proposed", AS_OF, 0, 3, {"example": 2, "of_nobody_with_a_label": 1}),
+            ("candidates", "proposals", AS_OF, 0, 1, {"of_a_candidate": 1}),
+            ("candidates", "proposals", AS_OF, 0, 7, {"of_a_candidate": 7}),
             ("candidates", "candidates", AS_OF, 0, 1, {"not_learned": 1}),
             ("candidates", "candidates", AS_OF, 0, 5, {"scored": 3, "banned": 1, "of_a_pinned_product": 1}),
             ("candidates", "scored", AS_OF, 0, 3, {"ranked": 2, "below_the_list": 1}),
@@ -342,6 +348,11 @@ def test_a_candidate_that_is_not_scored_and_has_no_reason_stops(night: Night) ->
     change(night, "delete from marts.serving_candidates where item_id = 'c'")
     night.write_table(night.key("scored/shard=0.parquet"), scored(2))
     assert "candidates of 2000-12-15, candidates (1)" in stopped(night, "lists", check_lists)
+
+
+def test_a_candidate_that_was_proposed_and_is_gone_stops(night: Night) -> None:
+    change(night, "delete from marts.candidates where item_id = 'c' and as_of = '2000-12-15'")
+    assert "shop.candidates of 2000-12-15, proposals (1)" in stopped(night, "lists", check_lists)
 
 
 def test_a_candidate_that_a_score_task_lost_stops(night: Night) -> None:
