@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +78,10 @@ def noise_of_distance(persons: int) -> float:
 
 def distances(samples: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
     """The distance of each from each, (samples, samples)."""
-    return np.array([[distance(one, other) for other in samples] for one in samples])
+    between = np.zeros((len(samples), len(samples)))
+    for one, other in combinations(range(len(samples)), 2):
+        between[one, other] = between[other, one] = distance(samples[one], samples[other])
+    return between
 
 
 def distance(one: Sequence[float], other: Sequence[float]) -> float:

@@ -142,7 +142,7 @@ def test_an_account_that_the_lists_lost_stops(night_of: NightOf) -> None:
     ("broken", "said"),
     [
         ("update marts.training_examples set label = 0", "between 0.05% and 50% positive examples"),
-        ("update marts.training_examples set neighbour_score = 'nan'", "finite values (or none) in feature"),
+        ("update marts.training_examples set neighbour_score = 'nan'", "finite values (or none) in each feature"),
         (
             "insert into marts.training_examples from marts.training_examples limit 1",
             "one example per as_of, person, platform and item",

@@ -183,6 +183,18 @@ def test_in_a_first_night_labels_of_noise_and_a_leak_in_all_snapshots_stop(broke
     assert any(said in description for description in descriptions(result)), result.failed
 
 
+@pytest.mark.parametrize("sign", [10, -10])
+@pytest.mark.parametrize("count", [1, 2, SNAPSHOTS])
+def test_a_feature_that_knows_the_labels_of_a_snapshot_stops_without_any_past(count, sign):
+    whole, random = examples(7, count=count), np.random.default_rng(7)
+    values = np.where(newest(whole), whole["label"].to_numpy() * sign, 0) + random.normal(0, 1, whole.num_rows)
+    result = check(with_values(whole, "price", values))
+    [known] = [failed for failed in result.failed if "by itself" in failed.description]
+    assert known.severity == "stop"
+    assert known.observed.startswith("2000-12-07 price (")
+    assert "known_by" in known.remedy
+
+
 @pytest.mark.parametrize("name", ["a thousand times larger", "all null", "positives gone"])
 def test_a_young_installation_warns_before_it_can_stop(name):
     whole, random = examples(5, count=3), np.random.default_rng(5)

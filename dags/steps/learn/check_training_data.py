@@ -22,9 +22,7 @@ from expectations.training_data import (
     suite_of_short_history,
 )
 from infra.warehouse import query
-from ml.evaluation.canary import aucs_alone
 from ml.evaluation.snapshots import STATISTICS, snapshot_statistics
-from ml.ranking.network.features import FeatureSpec
 
 log = logging.getLogger(__name__)
 
@@ -66,29 +64,24 @@ def _short(night: Night, history: ShortHistory) -> GateResult:
 def _learnable(night: Night) -> tuple[GateResult, pa.Table | None]:
     spec = feature_spec()
     [recall] = query(night.settings, "from marts.candidate_recall")["recall"].to_pylist()
-    constant = [feature.name for feature in spec.features if feature.may_be_constant]
     examples = examples_of(night)
-    result = run_gate(
-        "training_data",
-        suite(spec.numeric, spec.categorical, may_be_constant=constant) if examples.num_rows else suite_of_nothing(),
-        frame(examples, candidate_recall=recall),
-        as_of=night.as_of,
+    if not examples.num_rows:
+        return run_gate("training_data", suite_of_nothing(), examples, as_of=night.as_of), None
+    constant = [feature.name for feature in spec.features if feature.may_be_constant]
+    of_features = frame_of_features(examples, spec.numeric, spec.categorical, may_be_constant=constant)
+    result = _together(
+        run_gate("training_data", suite(), frame(examples, candidate_recall=recall), as_of=night.as_of),
+        run_gate("training_data", suite_of_features(), of_features, as_of=night.as_of),
     )
     statistics = None
     # a fault of single rows is told by itself: statistics of such rows would only repeat it
-    if examples.num_rows and result.verdict != "stop":
+    if result.verdict != "stop":
         tonight = snapshot_statistics(examples, spec.numeric, spec.categorical)
         fingerprint = examples_fingerprint(night)
         past = newest_table(night, STATISTICS_KEY, fingerprint, STATISTICS)
-        compared = run_gate(
-            "training_data",
-            snapshots.suite(accepted=night.settings.accepted_examples == night.as_of),
-            snapshots.frame(tonight, past),
-            as_of=night.as_of,
-        )
-        result = result.model_copy(
-            update={"checks": (*result.checks, *_canary(night, examples, spec).checks, *compared.checks)}
-        )
+        rules = snapshots.suite(accepted=night.settings.accepted_examples == night.as_of)
+        compared = run_gate("training_data", rules, snapshots.frame(tonight, past), as_of=night.as_of)
+        result = _together(result, compared)
         statistics = _kept(tonight, past, fingerprint)
     log.info(f"gate training_data: {result.verdict}; {examples.num_rows:,} examples, candidate recall {recall:.1%}")
     return result, statistics
@@ -101,10 +94,5 @@ def _kept(tonight: pa.Table, past: pa.Table, fingerprint: str) -> pa.Table:
     return both.append_column("fingerprint", pa.repeat(pa.scalar(fingerprint), both.num_rows))
 
 
-def _canary(night: Night, examples: pa.Table, spec: FeatureSpec) -> GateResult:
-    newest = pc.max(examples["as_of"])
-    alone = (
-        aucs_alone(examples.filter(snapshots), spec.numeric, spec.categorical)
-        for snapshots in (pc.equal(examples["as_of"], newest), pc.less(examples["as_of"], newest))
-    )
-    return run_gate("training_data", suite_of_features(), frame_of_features(*alone), as_of=night.as_of)
+def _together(first: GateResult, second: GateResult) -> GateResult:
+    return first.model_copy(update={"checks": (*first.checks, *second.checks)})
