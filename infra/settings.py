@@ -53,6 +53,10 @@ class Settings(BaseSettings):
         None, description="DuckDB warehouse file that dbt builds. Empty: `<home>/warehouse.duckdb`."
     )
     demo: Path | None = Field(None, description="Folder of the demo platforms. Empty: `<home>/demo`.")
+    dbt_project: Path = Field(
+        PROJECT_ROOT / "dbt_project",
+        description="Folder of the dbt project with the platforms' declarations, such as the one that `crossrec simulate` writes.",
+    )
     mlflow_tracking_uri: str = Field(
         "", description="MLflow tracking and registry URI. Empty: SQLite in `<home>/mlflow`."
     )

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from dbt.cli.main import dbtRunnerResult
 
-DBT_PROJECT = PROJECT_ROOT / "dbt_project"
+# not of `Settings`: one that is wrong must be a message of the command, and not of an import
+DBT_PROJECT = Path(os.environ.get("CROSSREC_DBT_PROJECT") or PROJECT_ROOT / "dbt_project").absolute()
 log = logging.getLogger(__name__)
 
 LOCK_WAIT = 1800  # seconds; a build of all snapshots may take that long

@@ -1,4 +1,4 @@
-"""Whole nights: `crossrec demo` and `crossrec nightly`."""
+"""Whole nights: `crossrec demo`, `crossrec simulate` and `crossrec nightly`."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
+from rich.progress import Progress
 
 from dags.cli.progress import show_progress
 from dags.cli.terminal import console, fail, parse_date
@@ -40,6 +41,40 @@ def demo(
     except (FileExistsError, FileNotFoundError) as error:
         fail(escape(str(error)))
     console.print(f"demo platforms: {settings.demo_path}")
+
+
+@app.command()
+def simulate(
+    target: Annotated[Path, typer.Argument(help="An empty folder for the platforms.")],
+    persons: Annotated[int, typer.Option(min=10)] = 20_000,
+    events: Annotated[int, typer.Option(min=1, help="Of all platforms and days together, about.")] = 1_000_000,
+    platforms: Annotated[int, typer.Option(min=1, max=8)] = 4,
+    items: Annotated[int, typer.Option(min=24, help="Products; each is on half of the platforms, about.")] = 4_000,
+    days: Annotated[int, typer.Option(min=1, help="Days of events before the first night.")] = 90,
+    ends: Annotated[
+        str, typer.Option(metavar="YYYY-MM-DD", help="The first night that knows everything.")
+    ] = "2001-01-01",
+    seed: Annotated[int, typer.Option()] = 1,
+) -> None:
+    """Generate platforms of any size: people with tastes and profiles, catalogues, events day by day, and the truth beside them.
+
+    The same parameters give the same bytes. Read `environment.sh` in your shell, and `crossrec nightly` runs on them.
+    """
+    from infra.simulate import World
+    from infra.simulate import simulate as written
+
+    started, done = time.monotonic(), 0
+    try:
+        world = World(persons, events, platforms, items, days, seed, parse_date(ends))
+        with Progress(console=console) as progress:
+            bars = {name: progress.add_task(name, total=world.days) for name in world.names}
+            for platform, rows in written(target, world):
+                done += rows
+                progress.advance(bars[platform])
+    except (FileExistsError, ValueError) as error:
+        fail(escape(str(error)))
+    console.print(f"{done:,} events in {time.monotonic() - started:.0f} s: {target}")
+    console.print(f"next: [bold]. {target}/environment.sh && crossrec nightly --date {ends}[/bold]")
 
 
 @app.command()
