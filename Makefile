@@ -59,6 +59,9 @@ bench-movielens: setup ## Measure the ranker on MovieLens-1M by itself, as paper
 bench-gates: setup ## Corrupt the platforms in more than a hundred ways, and count what the gates catch; hours
 	@$(BIN)/python -m tests.bench.gates
 
+bench-scale: setup ## Measure two nights on generated platforms of 1, 3, 10 and 30 million events, step by step; hours
+	@$(BIN)/python -m tests.bench.scale
+
 dbt-docs: setup ## Show the dbt project as a site: models, columns, lineage; PORT=8088 chooses the port
 	@cd dbt_project && ../$(BIN)/dbt docs generate --quiet && ../$(BIN)/dbt docs serve --host 127.0.0.1 --port $(or $(PORT),8088) --no-browser
 
@@ -88,4 +91,4 @@ $(UV):
 	@"$(PYTHON)" -m venv .uv >/dev/null || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; rm -rf .uv; exit 1; }
 	@.uv/bin/pip install -q --disable-pip-version-check uv==0.13.9
 
-.PHONY: help nightly test test-fast lint lint-sql format up doctor bench bench-identity bench-ranking bench-movielens bench-gates dbt-docs docs lock clean setup
+.PHONY: help nightly test test-fast lint lint-sql format up doctor bench bench-identity bench-ranking bench-movielens bench-gates bench-scale dbt-docs docs lock clean setup

@@ -6,8 +6,9 @@ import platform
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -88,26 +89,32 @@ def _machine() -> str:
 
 @dataclass(frozen=True)
 class Run:
+    """``peak_by_step``: of each step that ``step`` named while the command ran, gigabytes."""
+
     seconds: float
     peak_gigabytes: float
+    peak_by_step: Mapping[str, float] = field(default_factory=dict)
 
 
-def run(command: Sequence[str], environment: dict[str, str], log: Path) -> Run:
+def run(
+    command: Sequence[str], environment: dict[str, str], log: Path, step: Callable[[], str] = lambda: "whole"
+) -> Run:
     """Run a command and watch the memory of it and of everything it starts (proportional set size, twice a second).
 
-    To look ten times a second took a quarter of a core from what was measured.
+    To look ten times a second took a quarter of a core from what was measured. ``step`` says what the command is at.
 
     Raises CalledProcessError when it fails; its output is in ``log``.
     """
     started = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-        peak, done = 0, threading.Event()
+        done = threading.Event()
+        peaks: dict[str, int] = defaultdict(int)
 
         def watch() -> None:
-            nonlocal peak
             while not done.wait(0.5):
-                peak = max(peak, _memory(process.pid))
+                at = step()
+                peaks[at] = max(peaks[at], _memory(process.pid))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -116,7 +123,8 @@ def run(command: Sequence[str], environment: dict[str, str], log: Path) -> Run:
         watcher.join()
     if code:
         raise subprocess.CalledProcessError(code, command, output=f"see {log}")
-    return Run(time.monotonic() - started, peak / 2**30)
+    by_step = {name: peak / 2**30 for name, peak in peaks.items()}
+    return Run(time.monotonic() - started, max(by_step.values(), default=0.0), by_step)
 
 
 def _memory(pid: int) -> int:
