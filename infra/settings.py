@@ -10,6 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra import machine
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DEMO_TOKEN_KEY = "demo-key-for-public-demo-data-only"  # noqa: S105  # public on purpose
 
@@ -218,8 +220,16 @@ class Settings(BaseSettings):
     )
 
     # --- the machine
-    duckdb_memory_limit: str = Field("1500MB", description="Memory DuckDB may take before it spills to disk.")
-    threads: int = Field(2, ge=1, description="Threads for DuckDB and TensorFlow.")
+    duckdb_memory_limit: str = Field(
+        default_factory=lambda: f"{max(1000, machine.memory() // 4_000_000)}MB",
+        description="Memory DuckDB may take before it spills to disk. Not set: a quarter of the machine's or the container's,"
+        " at least 1000MB.",
+    )
+    threads: int = Field(
+        default_factory=machine.cores,
+        ge=1,
+        description="Threads for DuckDB and TensorFlow. Not set: the machine's cores.",
+    )
 
     def environment(self) -> dict[str, str]:
         """Environment variables that give these settings again; secrets and what is not set are left out."""
@@ -279,6 +289,8 @@ def settings_page() -> str:
         shown = f"`{default}`" if default not in (None, "") else "empty"
         if isinstance(default, Path):
             shown = f"`{default.relative_to(PROJECT_ROOT)}`"
+        if field.default_factory:
+            shown = "by the machine"
         lines.append(f"| `CROSSREC_{name.upper()}` | {shown} | {field.description} |")
     lines += [
         "",
