@@ -7,6 +7,7 @@ warns and stops nothing.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,14 +27,18 @@ SEEN = 0.05  # the AUC above 0.5 that some feature has if labels can be learned 
 COUNTED = ("examples", "positive_rate", "positive_rate_high")
 BY_FEATURE = ("alone", "missing", "commonest", "distribution", "leak")
 KINDS = (*COUNTED, "labels", *BY_FEATURE)
+GROWING = (*COUNTED, "missing", "commonest", "distribution")  # what grows with the days of events before a snapshot
+LONGEST_WINDOW = 90  # days, of the features that count events of a time
 
 
-def frame(tonight: pa.Table, past: pa.Table) -> pa.Table:
+def frame(tonight: pa.Table, past: pa.Table, first_day: date | None = None) -> pa.Table:
     """The frame that `suite` checks: by how much each snapshot and feature is outside of its bounds.
 
     Args:
         tonight: the statistics of tonight's snapshots, see `ml.evaluation.snapshots`.
         past: those that earlier nights found, with the same code and sources: one row per as_of and feature.
+        first_day: of the events. A snapshot with less than `LONGEST_WINDOW` days of them before it honestly has less of everything
+            than later ones, so what it is beside these only warns.
 
     Returns:
         One row per finding: what (the snapshot, or snapshot and feature), and for each of `KINDS` two columns, `<kind>` for bounds
@@ -47,13 +52,20 @@ def frame(tonight: pa.Table, past: pa.Table) -> pa.Table:
     findings: list[dict[str, object]] = []
     for as_of, snapshot in now.groupby("as_of", sort=True):
         own, others = before[before["as_of"] == as_of], known[known["as_of"] != as_of]
-        findings += _of_snapshot(f"{as_of:%Y-%m-%d}", snapshot, own, others)
+        found = _of_snapshot(f"{as_of:%Y-%m-%d}", snapshot, own, others)
+        is_short = first_day is not None and (as_of - first_day).days < LONGEST_WINDOW and own.empty
+        findings += [_warning(finding) for finding in found] if is_short else found
     findings.append(_of_all_labels(now))
     columns = [column for kind in KINDS for column in (kind, f"{kind}_young")]
     return pa.table(
         {"what": pa.array([finding["what"] for finding in findings], pa.string())}
         | {column: pa.array([finding.get(column) for finding in findings], pa.float64()) for column in columns}
     )
+
+
+def _warning(finding: dict[str, object]) -> dict[str, object]:
+    """The finding with what was judged beside other snapshots as what only warns."""
+    return {f"{kind}_young" if kind in GROWING else kind: value for kind, value in finding.items()}
 
 
 def _of_snapshot(name: str, now: pd.DataFrame, own: pd.DataFrame, others: pd.DataFrame) -> list[dict[str, object]]:

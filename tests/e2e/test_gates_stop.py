@@ -25,6 +25,7 @@ from dags.steps.merge.check_reconciliation import check_reconciliation
 from dags.steps.night import Night
 from dags.steps.records import LeakageCheck, ServingModel
 from dags.steps.serve.assemble_lists import assemble_lists
+from dags.steps.serve.check_features import check_features
 from dags.steps.serve.check_lists import check_lists
 from dags.steps.serve.check_recommendations import check_recommendations
 from dags.steps.serve.score import score
@@ -176,6 +177,32 @@ def test_training_data_that_would_teach_nonsense_stops(broken: str, said: str, n
     night = night_of(SECOND)
     change(night, broken)
     assert said in stopped(night, "training_data", lambda: check_training_data(night))
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("item_events_28d = item_events_28d * 1000", "stream item_events_28d ("),
+        ("item_events_28d = null", "item_events_28d ("),
+    ],
+)
+def test_candidates_that_are_like_no_example_stop(broken: str, said: str, night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    change(night, f"update marts.candidates set {broken} where as_of = '{SECOND}'")
+    for shard in range(night.settings.scoring_shards):
+        score(night, shard)
+    assert said in stopped(night, "features", lambda: check_features(night))
+
+
+def test_candidates_that_are_lost_stop(night_of: NightOf) -> None:
+    night = night_of(SECOND)
+    change(night, f"delete from marts.candidates where as_of = '{SECOND}' and hash(person_id, item_id) % 2 = 0")
+    for shard in range(night.settings.scoring_shards):
+        score(night, shard)
+    assemble_lists(night)
+    assert re.search(
+        rf"shop\.candidates of {SECOND}, proposals \(\d", stopped(night, "lists", lambda: check_lists(night))
+    )
 
 
 def test_a_feature_that_reads_the_future_stops(

@@ -204,6 +204,26 @@ def test_a_young_installation_warns_before_it_can_stop(name):
     assert any(said in text and "few snapshots" in text for text in descriptions(result, "warn")), result.failed
 
 
+def test_the_first_weeks_of_a_history_are_not_like_later_ones_and_only_warn():
+    """Nothing can be older than the history. Without its first day the oldest snapshot would stop the first night of a young home."""
+    whole = examples(8)
+    week = np.unique(whole["as_of"].to_numpy(), return_inverse=True)[1]
+    young = with_values(whole, "price", np.where(week == 0, 0.001, whole["price"].to_numpy()))
+    oldest = NEWEST - timedelta(7 * (SNAPSHOTS - 1))
+
+    def told(first_day: date | None, past: pa.Table | None = None) -> GateResult:
+        before = STATISTICS.empty_table() if past is None else statistics(past)
+        frame = snapshots.frame(statistics(young), before, first_day)
+        return run_gate("training_data", snapshots.suite(), frame, as_of=NIGHT)
+
+    assert told(None).verdict == "stop"
+    assert told(oldest - timedelta(90)).verdict == "stop"
+    result = told(oldest - timedelta(89))
+    assert result.verdict == "warn"
+    assert f"{oldest} price" in result.failed[0].observed
+    assert told(oldest - timedelta(10), whole).verdict == "stop", "it differs from itself in an earlier night"
+
+
 def test_one_older_snapshot_teaches_no_bound():
     whole = examples(6, count=2)
     broken = scaled(whole, newest(whole), "price", 1000)

@@ -80,7 +80,11 @@ def _learnable(night: Night) -> tuple[GateResult, pa.Table | None]:
         fingerprint = examples_fingerprint(night)
         past = newest_table(night, STATISTICS_KEY, fingerprint, STATISTICS)
         rules = snapshots.suite(accepted=night.settings.accepted_examples == night.as_of)
-        compared = run_gate("training_data", rules, snapshots.frame(tonight, past), as_of=night.as_of)
+        [first_day] = query(
+            night.settings,
+            "select cast(min(greatest(occurred_at, known_at)) as date) as first_day from marts.interactions",
+        )["first_day"].to_pylist()
+        compared = run_gate("training_data", rules, snapshots.frame(tonight, past, first_day), as_of=night.as_of)
         result = _together(result, compared)
         statistics = _kept(tonight, past, fingerprint)
     log.info(f"gate training_data: {result.verdict}; {examples.num_rows:,} examples, candidate recall {recall:.1%}")
