@@ -9,7 +9,19 @@ from dags.cli import app
 from infra.deploy.embedded import HomeInUseError, home_alone
 from infra.settings import Settings
 
-COMMANDS = ["demo", "simulate", "nightly", "rollback", "publications", "tune", "doctor", "dbt", "up", "identity", "loads"]
+COMMANDS = [
+    "demo",
+    "simulate",
+    "nightly",
+    "rollback",
+    "publications",
+    "tune",
+    "doctor",
+    "dbt",
+    "up",
+    "identity",
+    "loads",
+]
 
 
 def test_help_lists_every_command_and_no_other() -> None:
