@@ -46,15 +46,15 @@ def demo(
 @app.command()
 def simulate(
     target: Annotated[Path, typer.Argument(help="An empty folder for the platforms.")],
-    persons: Annotated[int, typer.Option(min=10)] = 20_000,
-    events: Annotated[int, typer.Option(min=1, help="Of all platforms and days together, about.")] = 1_000_000,
-    platforms: Annotated[int, typer.Option(min=1, max=8)] = 4,
-    items: Annotated[int, typer.Option(min=24, help="Products; each is on half of the platforms, about.")] = 4_000,
-    days: Annotated[int, typer.Option(min=1, help="Days of events before the first night.")] = 90,
+    persons: int = 20_000,
+    events: Annotated[int, typer.Option(help="Of all platforms and days together, about.")] = 1_000_000,
+    platforms: Annotated[int, typer.Option(help="At most eight.")] = 4,
+    items: Annotated[int, typer.Option(help="Products; each is on half of the platforms, about.")] = 4_000,
+    days: Annotated[int, typer.Option(help="Days of events before the night of `--ends`.")] = 90,
     ends: Annotated[
         str, typer.Option(metavar="YYYY-MM-DD", help="The first night that knows everything.")
     ] = "2001-01-01",
-    seed: Annotated[int, typer.Option()] = 1,
+    seed: int = 1,
 ) -> None:
     """Generate platforms of any size: people with tastes and profiles, catalogues, events day by day, and the truth beside them.
 

@@ -12,7 +12,7 @@ from infra.simulate.behaviour import Behaviour
 from infra.simulate.catalogue import Catalogue
 from infra.simulate.people import People
 from infra.simulate.project import environment, write_project
-from infra.simulate.tables import write_accounts, write_events, write_items, write_truth
+from infra.simulate.tables import Truth, write_accounts, write_events, write_items
 from infra.simulate.world import World
 
 __all__ = ["World", "simulate"]
@@ -38,12 +38,14 @@ def simulate(target: Path, world: World) -> Iterator[tuple[str, int]]:
         )
     people, catalogue = People.of(world), Catalogue.of(world)
     write_project(target, world)
-    for platform in world.names:
-        write_accounts(target / platform, world, people, platform)
-        write_items(target / platform, world, catalogue, platform)
-        behaviour = Behaviour(world, people, catalogue, platform)
-        for day in range(world.days):
-            yield platform, write_events(target / platform, world, behaviour.day(day), day)
-    write_truth(target / "truth", world, people, catalogue)
+    with Truth(target / "truth") as truth:
+        for platform in world.names:
+            folder, accounts, items = target / platform, people.accounts(platform), catalogue.items(platform)
+            write_accounts(folder, world, people, accounts, platform)
+            write_items(folder, world, catalogue, items, platform)
+            truth.write(platform, accounts, items)
+            behaviour = Behaviour(world, people, catalogue, accounts, items, platform)
+            for day in range(world.days):
+                yield platform, write_events(folder, world, behaviour.day(day), day)
     (target / "environment.sh").write_text(environment(target, world))
     (target / MARKER).write_text(json.dumps(world.parameters(), indent=1) + "\n")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from infra.simulate.catalogue import Catalogue
-from infra.simulate.people import LIKED, People
+from infra.simulate.catalogue import Catalogue, Items
+from infra.simulate.people import LIKED, Accounts, People
 from infra.simulate.world import HOURS, TOPICS, Floats, Ints, World
 
 OF_LIKED = np.array(
@@ -32,9 +32,11 @@ class Events:
 class Behaviour:
     """What happens on one platform."""
 
-    def __init__(self, world: World, people: People, catalogue: Catalogue, platform: str) -> None:
+    def __init__(
+        self, world: World, people: People, catalogue: Catalogue, accounts: Accounts, items: Items, platform: str
+    ) -> None:
         self.world, self.people, self.catalogue, self.platform = world, people, catalogue, platform
-        self.accounts, self.items = people.accounts(platform), catalogue.items(platform)
+        self.accounts, self.items = accounts, items
         self.level = world.level(platform)
         # fame of the items of a topic is an order by chance: the place of an item in it does not depend on when it began
         rng = world.rng("fame", platform)

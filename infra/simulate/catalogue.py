@@ -1,6 +1,7 @@
 """What there is: products with a topic, on one platform or on several, of which new ones come every day."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,7 @@ class Catalogue:
         product, begins = product[order], begins[order]
         return Items(product, begins, tuple(np.flatnonzero(self.topic[product] == topic) for topic in range(TOPICS)))
 
+    @cached_property
     def titles(self) -> npt.NDArray[np.object_]:
         """One title per product: two or three words of its own, so that most titles are of one product."""
         rng, vocabulary = self.world.rng("titles"), words(self.world, "words", WORDS)

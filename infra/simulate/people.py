@@ -69,6 +69,13 @@ class People:
         rng = self.world.rng("names")
         return _rank(GIVEN, self.world.persons, rng), _rank(SURNAMES, self.world.persons, rng)
 
+    @cached_property
+    def _words(self) -> tuple[Texts, Texts, Texts]:
+        """Every given name, surname and city that there is."""
+        sizes = {"given names": GIVEN, "surnames": SURNAMES, "cities": CITIES}
+        first, last, places = (words(self.world, part, size) for part, size in sizes.items())
+        return first, last, places
+
     def profiles(self, accounts: Accounts, platform: str) -> dict[str, Texts]:
         """What the platform knows of each account: texts, None where the person left it out."""
         world, size = self.world, len(accounts.person)
@@ -77,8 +84,7 @@ class People:
         born = own.integers(-22_000, 2_500, world.persons)[accounts.person]  # days since 1970
         city = _rank(CITIES, world.persons, own)[accounts.person]
         female, same = own.random(world.persons) < 0.5, own.random(world.persons) < SAME_EMAIL
-        first, last = words(world, "given names", GIVEN), words(world, "surnames", SURNAMES)
-        places = words(world, "cities", CITIES)
+        first, last, places = self._words
         # who gives the same address everywhere gives one with the person's number, all others one with the account's
         number = np.where(same[accounts.person], accounts.person, world.persons + rng.integers(0, 10**9, size))
         email = first[given] + "." + last[surname] + number.astype(str).astype(object) + "@example.net"

@@ -8,17 +8,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.simulate.behaviour import TYPES, Events
-from infra.simulate.catalogue import UNAVAILABLE, Catalogue
-from infra.simulate.people import People
+from infra.simulate.catalogue import UNAVAILABLE, Catalogue, Items
+from infra.simulate.people import Accounts, People
 from infra.simulate.world import DAY, Ints, World
 
 FIRST_ID = 1_000
 TOPIC_WORDS = "topic {:02d}"
+TRUTH = {
+    "accounts": pa.schema([("platform", pa.string()), ("account_id", pa.int64()), ("person", pa.int64())]),
+    "items": pa.schema([("platform", pa.string()), ("item_id", pa.int64()), ("product", pa.int64())]),
+}
 
 
-def write_accounts(folder: Path, world: World, people: People, platform: str) -> None:
+def write_accounts(folder: Path, world: World, people: People, accounts: Accounts, platform: str) -> None:
     """One file of the accounts there were before, and one of those that are new, for each day."""
-    accounts = people.accounts(platform)
     opened = accounts.begins * DAY + world.rng("opened", platform).integers(0, DAY, len(accounts.person))
     columns = {
         "account_id": pa.array(np.arange(len(accounts.person)) + FIRST_ID),
@@ -28,14 +31,14 @@ def write_accounts(folder: Path, world: World, people: People, platform: str) ->
     _by_day(folder, "accounts", world, accounts.begins, pa.table(columns))
 
 
-def write_items(folder: Path, world: World, catalogue: Catalogue, platform: str) -> None:
+def write_items(folder: Path, world: World, catalogue: Catalogue, items: Items, platform: str) -> None:
     """As `write_accounts`, of items. Each platform asks a price of its own, about that of the product."""
-    items, rng = catalogue.items(platform), world.rng("offers", platform)
+    rng = world.rng("offers", platform)
     price = np.round(catalogue.price[items.product] * rng.uniform(0.9, 1.1, len(items.product)), 2)
     topics = np.array([TOPIC_WORDS.format(number) for number in range(len(items.of_topic))], dtype=object)
     columns = {
         "item_id": pa.array(np.arange(len(items.product)) + FIRST_ID),
-        "title": pa.array(catalogue.titles()[items.product]),
+        "title": pa.array(catalogue.titles[items.product]),
         "year": pa.array(catalogue.year[items.product]),
         "category": pa.array(topics[catalogue.topic[items.product]]),
         "price": pa.array(price),
@@ -60,22 +63,28 @@ def write_events(folder: Path, world: World, events: Events, day: int) -> int:
     return len(events.at)
 
 
-def write_truth(folder: Path, world: World, people: People, catalogue: Catalogue) -> None:
+class Truth:
     """``accounts.parquet`` (platform, account_id, person) and ``items.parquet`` (platform, item_id, product): what no platform says."""
-    folder.mkdir(parents=True)
-    for name, key, of in (("accounts", "account_id", "person"), ("items", "item_id", "product")):
-        with pq.ParquetWriter(folder / f"{name}.parquet", _truth_schema(key, of), compression="zstd") as writer:
-            for platform in world.names:
-                rows = (people.accounts(platform) if name == "accounts" else catalogue.items(platform)).__dict__[of]
-                writer.write_table(
-                    pa.table(
-                        [[platform] * len(rows), np.arange(len(rows)) + FIRST_ID, rows], schema=_truth_schema(key, of)
-                    )
-                )
 
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._files = {
+            name: pq.ParquetWriter(folder / f"{name}.parquet", schema, compression="zstd")
+            for name, schema in TRUTH.items()
+        }
 
-def _truth_schema(key: str, of: str) -> pa.Schema:
-    return pa.schema([("platform", pa.string()), (key, pa.int64()), (of, pa.int64())])
+    def __enter__(self) -> "Truth":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def write(self, platform: str, accounts: Accounts, items: Items) -> None:
+        """Whose accounts, and of which products the items of one platform are."""
+        for name, rows in (("accounts", accounts.person), ("items", items.product)):
+            columns = [[platform] * len(rows), np.arange(len(rows)) + FIRST_ID, rows]
+            self._files[name].write_table(pa.table(columns, schema=TRUTH[name]))
 
 
 def _by_day(folder: Path, name: str, world: World, begins: Ints, rows: pa.Table) -> None:
