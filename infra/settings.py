@@ -7,7 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra import machine
@@ -230,6 +239,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Threads for DuckDB and TensorFlow. Not set: the machine's cores.",
     )
+
+    @field_validator("home", "warehouse", "demo", "dbt_project")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """A night's processes run in other folders than the command that starts them."""
+        return path and path.absolute()
 
     def environment(self) -> dict[str, str]:
         """Environment variables that give these settings again; secrets and what is not set are left out."""

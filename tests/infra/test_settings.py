@@ -69,3 +69,13 @@ def test_hyper_parameters_that_do_not_exist_or_cannot_be_are_refused(
     monkeypatch.setenv("CROSSREC_TRAINING_PARAMS", given)
     with pytest.raises(ValueError, match=message):
         Settings()
+
+
+def test_a_folder_is_the_same_one_for_every_process_of_a_night(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They run in other folders than the command that starts them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CROSSREC_HOME", "mine")
+    monkeypatch.setenv("CROSSREC_DBT_PROJECT", "world/dbt_project")
+    settings = Settings()
+    assert (settings.home, settings.dbt_project) == (tmp_path / "mine", tmp_path / "world" / "dbt_project")
+    assert settings.environment()["CROSSREC_DBT_PROJECT"] == str(tmp_path / "world" / "dbt_project")

@@ -7,6 +7,7 @@ from dags.steps.night import Night
 from dags.steps.records import Finished
 from infra.layout import require_layout
 from infra.platforms import PlatformError, known_between
+from infra.warehouse import DBT_PROJECT
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ def open_night(night: Night) -> list[str]:
     require_layout(night.lake)
     if not night.platforms:
         raise NightError(
-            "no platform is declared. Received: no folder under dbt_project/models/staging. Remedy: add one (docs/add-a-platform.md)."
+            f"no platform is declared. Received: no folder with a sources file under {DBT_PROJECT / 'models' / 'staging'}. Remedy: add one "
+            "(docs/add-a-platform.md), or correct CROSSREC_DBT_PROJECT."
         )
     _require_data(night)
     night.forget(Finished)
