@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+
+from expectations.gate import stop, warn
 
 if TYPE_CHECKING:
+    import great_expectations as gx
     import pandas as pd
 
 MATURE = 4  # others from which a bound that may stop a night is learned
@@ -89,3 +93,54 @@ def distance(one: Sequence[float], other: Sequence[float]) -> float:
     places = np.concatenate([one, other])
     below = [np.searchsorted(sample, places, side="right") / len(sample) for sample in (one, other)]
     return float(np.abs(below[0] - below[1]).max())
+
+
+def as_frame(findings: Sequence[Mapping[str, object]], kinds: Iterable[str], learned: Collection[str]) -> pa.Table:
+    """One row per finding: what, a column for each kind, and `<kind>_young` for those whose bounds are ``learned``.
+
+    They hold how far beyond the bound the value is: 0 or less is within, null is not judged here.
+    """
+    return pa.table(
+        {"what": pa.array([finding["what"] for finding in findings], pa.string())}
+        | {
+            column: pa.array([finding.get(column) for finding in findings], pa.float64())
+            for column in _columns(kinds, learned)
+        }
+    )
+
+
+def suite_over(
+    name: str,
+    said: Mapping[str, tuple[str, str, str]],
+    *,
+    learned: Collection[str],
+    few: str,
+    accepted: bool,
+    never_accepted: Collection[str] = (),
+) -> gx.ExpectationSuite:
+    """Rules over `as_frame`.
+
+    Args:
+        name: the suite's.
+        said: of each kind what is right, why, and what to do.
+        learned: kinds whose bounds are learned; from too ``few`` ("snapshots", say) they only warn.
+        accepted: a person looked at tonight's and found it right, so all of it warns.
+        never_accepted: kinds that stop then too.
+    """
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    after = "; if it is right, such as after a holiday, set CROSSREC_ACCEPTED_EXAMPLES to the date of tonight's night"
+    rules = []
+    for kind, (words, why, remedy) in said.items():
+        for column in _columns([kind], learned):
+            is_young, may_accept = column != kind, kind not in never_accepted
+            severity = warn if is_young or (accepted and may_accept) else stop
+            description = f"{words}{f' (learned from few {few})' if is_young else ''}; how far beyond the bound"
+            texts = severity(description, why=why, remedy=remedy + (after if may_accept else ""))
+            rules.append(gxe.ExpectColumnValuesToBeBetween(column=column, max_value=0, **texts))
+    return gx.ExpectationSuite(name=name, meta={"named_by": "what"}, expectations=rules)
+
+
+def _columns(kinds: Iterable[str], learned: Collection[str]) -> list[str]:
+    return [column for kind in kinds for column in ([kind, f"{kind}_young"] if kind in learned else [kind])]

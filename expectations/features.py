@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from expectations.compared import (
+    as_frame,
     distances,
     judge,
     judge_distribution,
     noise_of_distance,
     noise_of_share,
+    suite_over,
 )
-from expectations.gate import stop, warn
 
 if TYPE_CHECKING:
     import great_expectations as gx
@@ -40,9 +41,7 @@ def frame(tonight: pa.Table, past: pa.Table, snapshots: pa.Table) -> pa.Table:
         snapshots: `ml.evaluation.snapshots.STATISTICS` of the examples.
 
     Returns:
-        One row per platform, per platform and feature, and per feature: what, and a column for each kind of `SKEW` and `DRIFT`, and
-        `<kind>_young` for each of `DRIFT` with too few nights to learn from. They hold how far beyond the bound the value is: 0 or
-        less is within, null is not judged here.
+        `as_frame` with one row per platform, per platform and feature, and per feature.
     """
     now, before = tonight.to_pandas(), past.to_pandas()
     weeks = dict([*snapshots.to_pandas().groupby("feature")])
@@ -57,14 +56,8 @@ def frame(tonight: pa.Table, past: pa.Table, snapshots: pa.Table) -> pa.Table:
     for feature, rows in now.groupby("feature", sort=True):
         if feature in weeks:
             in_examples = weeks[feature]["missing"].mean()
-            findings.append(
-                {"what": feature, "empty": float((rows["missing"] == 1).all() and in_examples < MOST) - MOST}
-            )
-    columns = [*SKEW, *(column for kind in DRIFT for column in (kind, f"{kind}_young"))]
-    return pa.table(
-        {"what": pa.array([finding["what"] for finding in findings], pa.string())}
-        | {column: pa.array([finding.get(column) for finding in findings], pa.float64()) for column in columns}
-    )
+            findings.append({"what": feature, "empty": int((rows["missing"] == 1).all() and in_examples < MOST)})
+    return as_frame(findings, (*SKEW, *DRIFT), DRIFT)
 
 
 def _candidates(platform: str, now: pd.DataFrame, before: pd.DataFrame) -> dict[str, object]:
@@ -130,25 +123,4 @@ SAID = {
 
 def suite(*, accepted: bool = False) -> gx.ExpectationSuite:
     """Rules over `frame`. ``accepted``: a person looked at the candidates and found them right, so all of it warns."""
-    import great_expectations as gx
-    import great_expectations.expectations as gxe
-
-    after = "; if it is right, set CROSSREC_ACCEPTED_EXAMPLES to the date of tonight's night"
-    return gx.ExpectationSuite(
-        name="features",
-        meta={"named_by": "what"},
-        expectations=[
-            gxe.ExpectColumnValuesToBeBetween(
-                column=column,
-                max_value=0,
-                **(warn if young or accepted else stop)(
-                    f"{words}{' (learned from few nights)' if young else ''}; how far beyond the bound",
-                    why=why,
-                    remedy=remedy + after,
-                ),
-            )
-            for kind, (words, why, remedy) in SAID.items()
-            for column, young in ((kind, False), (f"{kind}_young", True))
-            if kind in DRIFT or not young
-        ],
-    )
+    return suite_over("features", SAID, learned=DRIFT, few="nights", accepted=accepted)

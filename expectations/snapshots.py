@@ -7,14 +7,24 @@ warns and stops nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from expectations.compared import ERRORS, MATURE, REBUILT, judge, judge_distribution, noise_of_distance, noise_of_share
-from expectations.gate import stop, warn
+from expectations.compared import (
+    ERRORS,
+    MATURE,
+    REBUILT,
+    as_frame,
+    judge,
+    judge_distribution,
+    noise_of_distance,
+    noise_of_share,
+    suite_over,
+)
 
 if TYPE_CHECKING:
     import great_expectations as gx
@@ -25,13 +35,14 @@ if TYPE_CHECKING:
 HIGHEST_AUC_ALONE = 0.95
 SEEN = 0.05  # the AUC above 0.5 that some feature has if labels can be learned at all; with too few positives nobody would see it
 COUNTED = ("examples", "positive_rate", "positive_rate_high")
-BY_FEATURE = ("alone", "missing", "commonest", "distribution", "leak")
-KINDS = (*COUNTED, "labels", *BY_FEATURE)
+LEARNED = (*COUNTED, "labels", "missing", "commonest", "distribution", "leak")
 GROWING = (*COUNTED, "missing", "commonest", "distribution")  # what grows with the days of events before a snapshot
 LONGEST_WINDOW = 90  # days, of the features that count events of a time
 
 
-def frame(tonight: pa.Table, past: pa.Table, first_day: date | None = None) -> pa.Table:
+def frame(
+    tonight: pa.Table, past: pa.Table, first_day: date | None = None, alone_in_older: Mapping[str, float] | None = None
+) -> pa.Table:
     """The frame that `suite` checks: by how much each snapshot and feature is outside of its bounds.
 
     Args:
@@ -40,10 +51,10 @@ def frame(tonight: pa.Table, past: pa.Table, first_day: date | None = None) -> p
         first_day: of the events. A snapshot with less than `LONGEST_WINDOW` days of them before it honestly has less of everything
             than later ones, so what it is beside these only warns.
 
+        alone_in_older: the AUC of each feature alone over all snapshots but the newest, together: each may have too few positives.
+
     Returns:
-        One row per finding: what (the snapshot, or snapshot and feature), and for each of `KINDS` two columns, `<kind>` for bounds
-        that may stop the night and `<kind>_young` for those that are learned from too little. They hold how far beyond the bound the
-        value is: 0 or less is within, null is not judged here.
+        `as_frame` with one row per snapshot, per snapshot and feature, and for all snapshots.
     """
     import pandas as pd
 
@@ -56,11 +67,13 @@ def frame(tonight: pa.Table, past: pa.Table, first_day: date | None = None) -> p
         is_short = first_day is not None and (as_of - first_day).days < LONGEST_WINDOW and own.empty
         findings += [_warning(finding) for finding in found] if is_short else found
     findings.append(_of_all_labels(now))
-    columns = [column for kind in KINDS for column in (kind, f"{kind}_young")]
-    return pa.table(
-        {"what": pa.array([finding["what"] for finding in findings], pa.string())}
-        | {column: pa.array([finding.get(column) for finding in findings], pa.float64()) for column in columns}
-    )
+    for feature, auc in (alone_in_older or {}).items():
+        findings.append({"what": f"older snapshots {feature}", "alone": _alone(auc)})
+    return as_frame(findings, ("alone", *LEARNED), LEARNED)
+
+
+def _alone(auc: float) -> float:
+    return abs(auc - 0.5) - (HIGHEST_AUC_ALONE - 0.5)
 
 
 def _warning(finding: dict[str, object]) -> dict[str, object]:
@@ -108,7 +121,7 @@ def _of_features(name: str, now: pd.DataFrame, own: pd.DataFrame, others: pd.Dat
             finding, row.quantiles, [*rest["quantiles"]], noise_of_distance(persons), own=[*mine["quantiles"]]
         )
         if row.feature in strongest.index:
-            finding["alone"] = abs(row.auc - 0.5) - (HIGHEST_AUC_ALONE - 0.5)
+            finding["alone"] = _alone(row.auc)
             noise = ERRORS / np.sqrt(12 * persons)  # of an AUC, where the persons and not the rows are independent
             before, strength = ((those["auc"] - 0.5).abs().dropna() for those in (mine, rest))
             judge(finding, "leak", abs(row.auc - 0.5), [*strength], noise, own=[*before])
@@ -241,25 +254,7 @@ SAID = {
 
 
 def suite(*, accepted: bool = False) -> gx.ExpectationSuite:
-    """Rules over `frame`. ``accepted``: a person looked at the snapshots and found them right, so all of it warns."""
-    import great_expectations as gx
-    import great_expectations.expectations as gxe
-
-    after = "; if it is right, such as after a holiday, set CROSSREC_ACCEPTED_EXAMPLES to the date of tonight's night"
-    return gx.ExpectationSuite(
-        name="training_snapshots",
-        meta={"named_by": "what"},
-        expectations=[
-            gxe.ExpectColumnValuesToBeBetween(
-                column=column,
-                max_value=0,
-                **(warn if young or accepted else stop)(
-                    f"{words}{' (learned from few snapshots)' if young else ''}; how far beyond the bound",
-                    why=why,
-                    remedy=remedy + after,
-                ),
-            )
-            for kind, (words, why, remedy) in SAID.items()
-            for column, young in ((kind, False), (f"{kind}_young", True))
-        ],
+    """Rules over `frame`. ``accepted``: a person looked at the snapshots and found them right. A feature that knows the labels stops."""
+    return suite_over(
+        "training_snapshots", SAID, learned=LEARNED, few="snapshots", accepted=accepted, never_accepted=["alone"]
     )

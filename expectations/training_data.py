@@ -33,23 +33,31 @@ def frame_of_features(
 ) -> pa.Table:
     """The frame that `suite_of_features` checks, one row per feature.
 
-    ``not_finite`` counts examples whose number is infinite or not a number, and is null where the examples lack the feature;
-    ``values`` counts its values other than null, and is null where it may be constant.
+    ``not_finite`` counts examples whose number is infinite or not a number, and is null where the examples have no such column, or
+    one of texts for a number; ``values`` counts its values other than null, and is null where it may be constant.
     """
-    features, columns = [*numeric, *categorical], set(examples.column_names)
-    finite = {
-        name: pc.sum(pc.invert(pc.is_finite(pc.fill_null(examples[name], 0)))).as_py() or 0 if name in numeric else 0
-        for name in features
-        if name in columns
-    }
-    values = {name: pc.count_distinct(examples[name]).as_py() for name in finite if name not in may_be_constant}
+    features = [name for name in (*numeric, *categorical) if name in examples.column_names]
+    not_finite = {name: _not_finite(examples[name]) if name in numeric else 0 for name in features}
+    values = {name: pc.count_distinct(examples[name]).as_py() for name in features if name not in may_be_constant}
+    names = [*numeric, *categorical]
     return pa.table(
         {
-            "feature": pa.array(features, pa.string()),
-            "not_finite": pa.array([finite.get(name) for name in features], pa.int64()),
-            "values": pa.array([values.get(name) for name in features], pa.int64()),
+            "feature": pa.array(names, pa.string()),
+            "not_finite": pa.array([not_finite.get(name) for name in names], pa.int64()),
+            "values": pa.array([values.get(name) for name in names], pa.int64()),
         }
     )
+
+
+def _not_finite(column: pa.ChunkedArray) -> int | None:
+    if pa.types.is_null(column.type):
+        return 0
+    if not (pa.types.is_primitive(column.type) or pa.types.is_decimal(column.type)) or pa.types.is_temporal(
+        column.type
+    ):
+        return None
+    numbers = pc.fill_null(column.cast(pa.float64()), 0)
+    return int(pc.sum(pc.invert(pc.is_finite(numbers))).as_py() or 0)
 
 
 def suite_of_features() -> gx.ExpectationSuite:
@@ -64,9 +72,9 @@ def suite_of_features() -> gx.ExpectationSuite:
             gxe.ExpectColumnValuesToNotBeNull(
                 column="not_finite",
                 **stop(
-                    "a column for each declared feature",
-                    why="a model cannot learn from a column that is not there",
-                    remedy="select it in `candidates.sql`, or take it out of `candidates.yml`",
+                    "a column for each declared feature, of numbers where it is numeric",
+                    why="a model cannot learn from a column that is not there, nor compute with texts",
+                    remedy="select it in `candidates.sql` and cast it there, or take it out of `candidates.yml`",
                 ),
             ),
             gxe.ExpectColumnValuesToBeInSet(

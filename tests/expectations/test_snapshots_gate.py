@@ -195,6 +195,18 @@ def test_a_feature_that_knows_the_labels_of_a_snapshot_stops_without_any_past(co
     assert "known_by" in known.remedy
 
 
+def test_a_feature_that_knows_the_labels_of_older_snapshots_together_stops_also_when_accepted():
+    """Each older snapshot has too few positives for an AUC of its own."""
+    older = {"price": 0.99, "rare": 0.6}
+    frame = snapshots.frame(statistics(examples(0)), STATISTICS.empty_table(), alone_in_older=older)
+    for accepted in (False, True):
+        result = run_gate("training_data", snapshots.suite(accepted=accepted), frame, as_of=NIGHT)
+        assert [(failed.severity, failed.observed) for failed in result.failed] == [
+            ("stop", "older snapshots price (0.04)")
+        ]
+        assert "CROSSREC_ACCEPTED_EXAMPLES" not in result.failed[0].remedy
+
+
 @pytest.mark.parametrize("name", ["a thousand times larger", "all null", "positives gone"])
 def test_a_young_installation_warns_before_it_can_stop(name):
     whole, random = examples(5, count=3), np.random.default_rng(5)

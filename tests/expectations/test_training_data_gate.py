@@ -9,6 +9,7 @@ from expectations import training_data
 from expectations.gate import GateResult, run_gate
 
 ROWS = 400
+COLUMN = "a column for each declared feature, of numbers where it is numeric"
 
 
 def examples(rows: int = ROWS, **change) -> pa.Table:
@@ -80,7 +81,8 @@ def test_each_rule_is_seen(broken, verdict, description):
         (replaced("affinity", 3, float("inf")), "stop", "finite values (or none) in each feature", "affinity (1)"),
         (replaced("affinity", 3, float("-inf")), "stop", "finite values (or none) in each feature", "affinity (1)"),
         (replaced("affinity", 3, float("nan")), "stop", "finite values (or none) in each feature", "affinity (1)"),
-        (examples().drop_columns(["affinity"]), "stop", "a column for each declared feature", "affinity"),
+        (examples().drop_columns(["affinity"]), "stop", COLUMN, "affinity"),
+        (examples(affinity=pa.array(["1.5"] * (ROWS - 1) + ["x"])), "stop", COLUMN, "affinity"),
         (examples(affinity=pa.array([1.0] * ROWS)), "warn", "more than one value of each feature", "affinity (1)"),
         (
             examples(days_since=pa.nulls(ROWS, pa.float64())),

@@ -22,6 +22,7 @@ from expectations.training_data import (
     suite_of_short_history,
 )
 from infra.warehouse import query
+from ml.evaluation.canary import aucs_alone
 from ml.evaluation.snapshots import STATISTICS, snapshot_statistics
 
 log = logging.getLogger(__name__)
@@ -84,8 +85,10 @@ def _learnable(night: Night) -> tuple[GateResult, pa.Table | None]:
             night.settings,
             "select cast(min(greatest(occurred_at, known_at)) as date) as first_day from marts.interactions",
         )["first_day"].to_pylist()
-        compared = run_gate("training_data", rules, snapshots.frame(tonight, past, first_day), as_of=night.as_of)
-        result = _together(result, compared)
+        older = examples.filter(pc.less(examples["as_of"], pc.max(examples["as_of"])))
+        alone = aucs_alone(older, spec.numeric, spec.categorical)
+        found = snapshots.frame(tonight, past, first_day, alone)
+        result = _together(result, run_gate("training_data", rules, found, as_of=night.as_of))
         statistics = _kept(tonight, past, fingerprint)
     log.info(f"gate training_data: {result.verdict}; {examples.num_rows:,} examples, candidate recall {recall:.1%}")
     return result, statistics
