@@ -5,13 +5,19 @@ import tempfile
 from pathlib import Path
 
 from dags.steps.night import Night
-from dags.steps.records import Finished, ServingModel
+from dags.steps.records import Finished, ServingModel, file_name
 from dags.steps.serve.summary import summary_of
 from expectations.data_docs import build_data_docs
 from expectations.gate import GateResult
 from infra.report.page import render
 
 log = logging.getLogger(__name__)
+
+GATES = (
+    *("loads", "contents", "reconciliation", "identity_persons", "identity_products", "interactions", "labels"),
+    *("transfer", "training_data", "leakage", "promotion"),
+    *("features", "recommendations", "lists", "written_back"),
+)
 
 
 def report(night: Night) -> None:
@@ -45,13 +51,10 @@ def _log_to_mlflow(night: Night, page: str) -> None:
 
 
 def _gates(night: Night) -> list[GateResult]:
-    keys = [
-        *(f"loads-{platform}" for platform in night.platforms),
-        *(f"contents-{platform}" for platform in night.platforms),
-        *("reconciliation", "identity_persons", "identity_products", "interactions", "labels"),
-        *("transfer", "training_data", "leakage", "promotion"),
-        *(f"recommendations-{platform}" for platform in night.platforms),
-        "lists",
-        *(f"written_back-{platform}" for platform in night.platforms),
-    ]
-    return [gate for key in keys if (gate := night.find(GateResult, key))]
+    """What every gate of the night found, in the order of the tasks. A gate that `GATES` does not name is shown too, last."""
+    prefix, suffix = file_name(GateResult, "?").split("?")
+    keys = (key.removeprefix(night.key(prefix)).removesuffix(suffix) for key in night.lake.list(night.key(prefix)))
+    found = [night.read(GateResult, key) for key in keys]
+    order = {gate: place for place, gate in enumerate(GATES)}
+    of_tonight = [result for result in found if result.platform is None or result.platform in night.platforms]
+    return sorted(of_tonight, key=lambda result: (order.get(result.gate, len(GATES)), result.key))
